@@ -1,0 +1,1 @@
+"""Losses, solvers and their results over one `Problem`."""

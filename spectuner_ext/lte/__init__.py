@@ -1,0 +1,1 @@
+"""Parameters to spectrum under LTE, with the analytic Jacobian."""

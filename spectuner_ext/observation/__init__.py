@@ -1,0 +1,1 @@
+"""What was measured: windows, their noise, beams and continuum."""

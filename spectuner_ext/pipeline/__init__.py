@@ -1,0 +1,1 @@
+"""Propose, refine, choose; and write the products."""

@@ -1,0 +1,1 @@
+"""What is known of molecules: transitions, partition functions, names, catalogues."""
