@@ -2,29 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..lte.parameters import PARAMETERS
+from .solution import Status
 
 __all__ = ["PARAMETERS", "FitFlag", "FitResult", "Status"]
 
 FloatArray = NDArray[np.float64]
 
-PARAMETERS = ("filling_factor", "T_ex", "N_tot", "fwhm", "v_off")
-"""Order of the five parameters of a component: -, K, cm^-2, km/s, km/s."""
-
-
-class Status(IntEnum):
-    """How a fit ended."""
-
-    CONVERGED = 0
-    MAX_EVALUATIONS = 1
-    STALLED = 2
-    NO_LINES = 3
-    """No transition of the species reaches any window."""
-    FAILED = 4
-    CANCELLED = 5
 
 
 class FitFlag(IntFlag):

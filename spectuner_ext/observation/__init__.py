@@ -1,1 +1,7 @@
 """What was measured: windows, their noise, beams and continuum."""
+
+from .adapters import observe
+from .noise import estimate_noise
+from .observation import Beam, Observation, Window
+
+__all__ = ["Beam", "Observation", "Window", "estimate_noise", "observe"]

@@ -149,7 +149,9 @@ class Observation:
         known = {w.beam is not None for w in self.windows}
         if len(known) > 1:
             missing = [w.name or str(i) for i, w in enumerate(self.windows) if w.beam is None]
-            raise InputError(f"windows {', '.join(missing)} have no beam but the others do; give one for each")
+            raise InputError(
+                f"windows {', '.join(missing)} have no beam but the others do; give one for each"
+            )
 
     @property
     def n_channel(self) -> int:

@@ -1,0 +1,209 @@
+"""Levenberg-Marquardt with bounds, on chi2, its half gradient and the normal matrix.
+
+The rules are those of Nielsen (1999, IMM-REP-1999-05): the damping falls smoothly after good steps and rises
+geometrically after bad ones, with Marquardt's scaling by the diagonal. Bounds: a variable that rests on a bound and
+is pushed outward is held; a step is cut back, variable by variable, to the box.
+
+One step of the method is one function, `advance`, called after every evaluation. The compiled loop of
+`spectuner_ext.fitting.search` and the plain `minimize` below differ only in who evaluates.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["Options", "State", "advance", "minimize", "start"]
+
+FloatArray = NDArray[np.float64]
+
+RUNNING, CONVERGED, STALLED, OUT_OF_EVALUATIONS, BAD_START = 0, 1, 2, 3, 4
+"""Why the iteration stopped."""
+
+_DAMPING, _GROWTH, _VALUE, _PREDICTED, _COUNT, _QUIET = 0, 1, 2, 3, 4, 5
+
+
+class Options(NamedTuple):
+    """When to stop."""
+
+    max_evaluations: int = 200
+    ftol: float = 1e-9  # relative change of chi2
+    atol: float = 1e-4  # absolute change of chi2: far below the 1 that one sigma means
+    damping: float = 1e-2  # first damping, relative to the diagonal
+
+
+class State(NamedTuple):
+    """Where the iteration stands."""
+
+    x: FloatArray  # (n,) best point
+    trial: FloatArray  # (n,) point to evaluate next
+    gradient: FloatArray  # (n,) at the best point
+    normal: FloatArray  # (n, n) at the best point
+    trial_gradient: FloatArray
+    trial_normal: FloatArray
+    numbers: FloatArray  # damping, its growth, chi2, predicted decrease, evaluations, quiet steps
+
+
+def start(x: FloatArray) -> State:
+    """State before the first evaluation, which is to be made at x."""
+    n = x.size
+    return State(
+        x.copy(), x.copy(), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros((n, n)), np.zeros(6)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _solve(matrix, rhs, n):  # type: ignore[no-untyped-def]
+    """Solve in place by Cholesky; False if the leading n x n matrix is not positive definite."""
+    for i in range(n):
+        for j in range(i + 1):
+            s = matrix[i, j]
+            for k in range(j):
+                s -= matrix[i, k] * matrix[j, k]
+            if i == j:
+                if not s > 0.0:
+                    return False
+                matrix[i, i] = np.sqrt(s)
+            else:
+                matrix[i, j] = s / matrix[j, j]
+    for i in range(n):
+        for k in range(i):
+            rhs[i] -= matrix[i, k] * rhs[k]
+        rhs[i] /= matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            rhs[i] -= matrix[k, i] * rhs[k]
+        rhs[i] /= matrix[i, i]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _propose(state, lower, upper):  # type: ignore[no-untyped-def]
+    """Write the next trial point and the decrease of chi2 that the quadratic model predicts."""
+    x, g, h, numbers = state.x, state.gradient, state.normal, state.numbers
+    n = x.shape[0]
+    free = np.empty(n, dtype=np.int64)
+    n_free = 0
+    for i in range(n):
+        blocked = (x[i] <= lower[i] and g[i] > 0.0) or (x[i] >= upper[i] and g[i] < 0.0)
+        if not blocked and h[i, i] > 0.0:
+            free[n_free] = i
+            n_free += 1
+    state.trial[:] = x
+    numbers[_PREDICTED] = 0.0
+    if n_free == 0:
+        return
+    matrix, rhs = np.empty((n_free, n_free)), np.empty(n_free)
+    for _ in range(30):
+        for i in range(n_free):
+            rhs[i] = -g[free[i]]
+            for j in range(n_free):
+                matrix[i, j] = h[free[i], free[j]]
+            matrix[i, i] *= 1.0 + numbers[_DAMPING]
+        if _solve(matrix, rhs, n_free):
+            break
+        numbers[_DAMPING] *= 10.0
+    else:
+        return
+    for i in range(n_free):
+        k = free[i]
+        state.trial[k] = min(max(x[k] + rhs[i], lower[k]), upper[k])
+    step = state.trial - x
+    decrease = 0.0
+    for i in range(n):
+        decrease -= 2.0 * g[i] * step[i]
+        for j in range(n):
+            decrease -= step[i] * h[i, j] * step[j]
+    numbers[_PREDICTED] = decrease
+
+
+@njit(cache=True, nogil=True)
+def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def]
+    """Take in chi2 at ``state.trial`` (its gradient and normal matrix are in the state) and propose the next trial.
+
+    Returns one of the reasons to stop, or RUNNING.
+    """
+    numbers = state.numbers
+    numbers[_COUNT] += 1.0
+    first = numbers[_COUNT] == 1.0
+    if first:
+        numbers[_DAMPING], numbers[_GROWTH] = options.damping, 2.0
+        if not np.isfinite(value):
+            numbers[_VALUE] = np.inf
+            return BAD_START
+    actual = numbers[_VALUE] - value
+    accepted = first or (np.isfinite(value) and actual > 0.0)
+    if accepted:
+        if not first:
+            ratio = actual / max(numbers[_PREDICTED], 1e-300)
+            small = actual <= options.atol + options.ftol * abs(value)
+            numbers[_QUIET] = numbers[_QUIET] + 1.0 if small else 0.0
+            numbers[_DAMPING] *= max(1.0 / 9.0, 1.0 - (2.0 * min(ratio, 2.0) - 1.0) ** 3)
+            numbers[_GROWTH] = 2.0
+        numbers[_VALUE] = value
+        state.x[:] = state.trial
+        state.gradient[:] = state.trial_gradient
+        state.normal[:, :] = state.trial_normal
+        if numbers[_QUIET] >= 2.0:
+            return CONVERGED
+    else:
+        numbers[_DAMPING] *= numbers[_GROWTH]
+        numbers[_GROWTH] *= 2.0
+        if numbers[_DAMPING] > 1e12:
+            return STALLED
+    if numbers[_COUNT] >= options.max_evaluations:
+        return OUT_OF_EVALUATIONS
+    _propose(state, lower, upper)
+    if numbers[_PREDICTED] <= options.atol * 0.1 + options.ftol * 0.1 * abs(numbers[_VALUE]):
+        # nothing to gain that anyone could see: at a minimum, or pressed against bounds
+        if numbers[_DAMPING] <= 1.0 or numbers[_PREDICTED] <= 0.0:
+            return CONVERGED
+        if numbers[_DAMPING] > 1e6:
+            return STALLED
+    return RUNNING
+
+
+Evaluation = Callable[[FloatArray], tuple[float, FloatArray, FloatArray]]
+
+
+def minimize(
+    function: Evaluation, x0: FloatArray, lower: FloatArray, upper: FloatArray, options: Options | None = None
+) -> tuple[FloatArray, float, FloatArray, int, int]:
+    """Minimise any sum of squares by the method of this module.
+
+    Parameters
+    ----------
+    function : callable
+        ``x -> (chi2, J^T r, J^T J)``: the sum of squared residuals, half its gradient, the normal matrix.
+    x0, lower, upper : array, (n,)
+    options : Options, optional
+
+    Returns
+    -------
+    x : array, (n,)
+    chi2 : float
+    normal : array, (n, n)
+        At x.
+    reason : int
+        CONVERGED, STALLED, OUT_OF_EVALUATIONS or BAD_START of this module.
+    n_evaluations : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> line = lambda x: (float((x[0] - 3) ** 2), np.array([x[0] - 3]), np.eye(1))
+    >>> x, *_ = minimize(line, np.zeros(1), np.array([-9.0]), np.array([9.0]))
+    >>> round(float(x[0]), 6)
+    3.0
+    """
+    options = options or Options()
+    state = start(np.clip(x0, lower, upper).astype(np.float64))
+    reason = RUNNING
+    while reason == RUNNING:
+        value, gradient, normal = function(state.trial)
+        state.trial_gradient[:] = gradient
+        state.trial_normal[:, :] = normal
+        reason = advance(state, value, lower, upper, options)
+    return state.x, float(state.numbers[_VALUE]), state.normal, reason, int(state.numbers[_COUNT])

@@ -1,0 +1,295 @@
+"""Noise-weighted chi2 of a fit vector, its gradient and normal matrix, without leaving compiled code.
+
+Only channels with opacity are visited. With data d, weight w = 1/sigma^2 (0 where masked), model m and a constant
+offset o per window,
+
+``chi2 = sum_all w (d - o)^2 + sum_active w m [m - 2 (d - o)]``
+
+and the first sum follows from three numbers per window.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..lte import kernel
+from ..lte.parameters import Layout
+
+__all__ = ["Buffers", "Data", "Fit", "buffers", "chi2", "chi2_normal", "components_of", "render"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+class Data(NamedTuple):
+    """What the model is compared with."""
+
+    value: FloatArray  # (n_channel,) K
+    weight: FloatArray  # (n_channel,) K^-2, 0 where masked
+    s_0: FloatArray  # (n_window,) sum of w
+    s_1: FloatArray  # (n_window,) sum of w d
+    s_2: FloatArray  # (n_window,) sum of w d^2
+
+
+class Fit(NamedTuple):
+    """Everything an objective needs besides the fit vector."""
+
+    grid: kernel.Grid
+    lines: kernel.Lines
+    accuracy: kernel.Accuracy
+    species: IntArray  # (n_component,) group of lines of each component
+    layout: Layout
+    data: Data
+    n_line_parameters: int  # the fit vector continues with one offset per window, if any
+
+
+class Buffers(NamedTuple):
+    """Memory of one thread."""
+
+    work: kernel.Workspace
+    model: FloatArray  # (n_channel,)
+    jacobian: FloatArray  # (n_component, 5, n_channel)
+    theta: FloatArray  # (n_component, 5)
+    slope: FloatArray  # (n_component, 5) d parameter / d fit variable, in the kernel's variables
+
+
+def buffers(fit: Fit) -> Buffers:
+    """Fresh memory for one thread."""
+    n = fit.species.size
+    return Buffers(
+        work=kernel.workspace(fit.grid, fit.lines, n),
+        model=np.zeros(fit.grid.nu.size),
+        jacobian=np.zeros((n, 5, fit.grid.nu.size)),
+        theta=np.zeros((n, 5)),
+        slope=np.zeros((n, 5)),
+    )
+
+
+_LN10 = np.log(10.0)
+
+
+@njit(cache=True, nogil=True)
+def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
+    """Fill component parameters, and the slopes that turn the kernel's derivatives into those of the fit vector."""
+    for c in range(theta.shape[0]):
+        for k in range(5):
+            y = layout.offset[c, k]
+            if layout.index[c, k] >= 0:
+                y += x[layout.index[c, k]]
+            if layout.logarithmic[k]:
+                theta[c, k] = 10.0**y
+                # the kernel differentiates by ln N and ln FWHM, but by the filling factor itself
+                slope[c, k] = _LN10 if k in (2, 3) else theta[c, k] * _LN10
+            else:
+                theta[c, k] = y
+                slope[c, k] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def render(x, fit, buf, derivatives):  # type: ignore[no-untyped-def]
+    """Model spectrum of fit vector x into ``buf.model``."""
+    components_of(x, fit.layout, buf.theta, buf.slope)
+    kernel.evaluate(
+        buf.theta, fit.species, fit.grid, fit.lines, fit.accuracy, derivatives, buf.work, buf.model, buf.jacobian
+    )
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _active_chi2(model, value, weight, offset):  # type: ignore[no-untyped-def]
+    """Sum of w m [m - 2 (d - o)] over one interval, and of w m."""
+    change, weighted = 0.0, 0.0
+    for i in range(model.shape[0]):
+        wm = weight[i] * model[i]
+        weighted += wm
+        change += wm * (model[i] - 2.0 * (value[i] - offset))
+    return change, weighted
+
+
+@njit(cache=True, nogil=True)
+def chi2(x, fit, buf):  # type: ignore[no-untyped-def]
+    """Chi2 of fit vector x."""
+    render(x, fit, buf, False)
+    data, n_line = fit.data, fit.n_line_parameters
+    with_offset = x.shape[0] > n_line
+    total = 0.0
+    for w in range(data.s_0.shape[0]):
+        o = x[n_line + w] if with_offset else 0.0
+        total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
+    window = 0
+    for i in range(buf.work.union_count[0]):
+        a, b = buf.work.union[i, 0], buf.work.union[i, 1]
+        while fit.grid.start[window + 1] <= a:
+            window += 1
+        o = x[n_line + window] if with_offset else 0.0
+        total += _active_chi2(buf.model[a:b], data.value[a:b], data.weight[a:b], o)[0]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _accumulate_own(j, model, value, weight, offset, g, h, line_sum):  # type: ignore[no-untyped-def]
+    """Add one interval of one component to its half gradient, its own 5 x 5 block, and the sums of w J."""
+    g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
+    s0, s1, s2, s3, s4 = 0.0, 0.0, 0.0, 0.0, 0.0
+    h00, h01, h02, h03, h04 = 0.0, 0.0, 0.0, 0.0, 0.0
+    h11, h12, h13, h14 = 0.0, 0.0, 0.0, 0.0
+    h22, h23, h24, h33, h34, h44 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(model.shape[0]):
+        w = weight[i]
+        r = model[i] + offset - value[i]
+        j0, j1, j2, j3, j4 = j[0, i], j[1, i], j[2, i], j[3, i], j[4, i]
+        w0, w1, w2, w3, w4 = w * j0, w * j1, w * j2, w * j3, w * j4
+        g0 += w0 * r
+        g1 += w1 * r
+        g2 += w2 * r
+        g3 += w3 * r
+        g4 += w4 * r
+        s0 += w0
+        s1 += w1
+        s2 += w2
+        s3 += w3
+        s4 += w4
+        h00 += w0 * j0
+        h01 += w0 * j1
+        h02 += w0 * j2
+        h03 += w0 * j3
+        h04 += w0 * j4
+        h11 += w1 * j1
+        h12 += w1 * j2
+        h13 += w1 * j3
+        h14 += w1 * j4
+        h22 += w2 * j2
+        h23 += w2 * j3
+        h24 += w2 * j4
+        h33 += w3 * j3
+        h34 += w3 * j4
+        h44 += w4 * j4
+    g[0] += g0
+    g[1] += g1
+    g[2] += g2
+    g[3] += g3
+    g[4] += g4
+    line_sum[0], line_sum[1], line_sum[2], line_sum[3], line_sum[4] = s0, s1, s2, s3, s4
+    h[0, 0] += h00
+    h[0, 1] += h01
+    h[0, 2] += h02
+    h[0, 3] += h03
+    h[0, 4] += h04
+    h[1, 1] += h11
+    h[1, 2] += h12
+    h[1, 3] += h13
+    h[1, 4] += h14
+    h[2, 2] += h22
+    h[2, 3] += h23
+    h[2, 4] += h24
+    h[3, 3] += h33
+    h[3, 4] += h34
+    h[4, 4] += h44
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _weighted_product(a, b, weight):  # type: ignore[no-untyped-def]
+    """Sum of w a b."""
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += weight[i] * a[i] * b[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _scatter(block, c1, c2, layout, slope, normal):  # type: ignore[no-untyped-def]
+    """Add the 5 x 5 block of components c1 and c2 to the normal matrix of the fit vector."""
+    for k in range(5):
+        row = layout.index[c1, k]
+        if row < 0:
+            continue
+        for m in range(5):
+            column = layout.index[c2, m]
+            if column < 0:
+                continue
+            if c1 == c2:
+                value = block[min(k, m), max(k, m)]
+            else:
+                value = block[k, m]
+            value *= slope[c1, k] * slope[c2, m]
+            normal[row, column] += value
+            if c1 != c2:
+                normal[column, row] += value
+
+
+@njit(cache=True, nogil=True)
+def chi2_normal(x, fit, buf, gradient, normal):  # type: ignore[no-untyped-def]
+    """Chi2 of x; fills half its gradient, ``-J^T W r``, and the normal matrix ``J^T W J``."""
+    render(x, fit, buf, True)
+    data, n_line = fit.data, fit.n_line_parameters
+    with_offset = x.shape[0] > n_line
+    work, start = buf.work, fit.grid.start
+    gradient[:] = 0.0
+    normal[:, :] = 0.0
+    total = 0.0
+    for w in range(data.s_0.shape[0]):
+        o = x[n_line + w] if with_offset else 0.0
+        total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
+        if with_offset:
+            gradient[n_line + w] = o * data.s_0[w] - data.s_1[w]
+            normal[n_line + w, n_line + w] = data.s_0[w]
+    window = 0
+    for i in range(work.union_count[0]):
+        a, b = work.union[i, 0], work.union[i, 1]
+        while start[window + 1] <= a:
+            window += 1
+        o = x[n_line + window] if with_offset else 0.0
+        change, weighted = _active_chi2(buf.model[a:b], data.value[a:b], data.weight[a:b], o)
+        total += change
+        if with_offset:
+            gradient[n_line + window] += weighted
+    n_component = fit.species.shape[0]
+    line_sum = np.zeros(5)
+    for c in range(n_component):
+        g, h = np.zeros(5), np.zeros((5, 5))
+        window = 0
+        for i in range(work.count[c]):
+            a, b = work.intervals[c, i, 0], work.intervals[c, i, 1]
+            while start[window + 1] <= a:
+                window += 1
+            o = x[n_line + window] if with_offset else 0.0
+            _accumulate_own(
+                buf.jacobian[c, :, a:b], buf.model[a:b], data.value[a:b], data.weight[a:b], o, g, h, line_sum
+            )
+            if with_offset:
+                for k in range(5):
+                    column = fit.layout.index[c, k]
+                    if column >= 0:
+                        value = line_sum[k] * buf.slope[c, k]
+                        normal[n_line + window, column] += value
+                        normal[column, n_line + window] += value
+        for k in range(5):
+            if fit.layout.index[c, k] >= 0:
+                gradient[fit.layout.index[c, k]] += g[k] * buf.slope[c, k]
+        _scatter(h, c, c, fit.layout, buf.slope, normal)
+        for d in range(c):
+            if _cross(c, d, work, buf.jacobian, data.weight, h):
+                _scatter(h, c, d, fit.layout, buf.slope, normal)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _cross(c, d, work, jacobian, weight, block):  # type: ignore[no-untyped-def]
+    """Fill the 5 x 5 block of two components where their intervals meet; False if they never do."""
+    block[:, :] = 0.0
+    met = False
+    i, j = 0, 0
+    while i < work.count[c] and j < work.count[d]:
+        a = max(work.intervals[c, i, 0], work.intervals[d, j, 0])
+        b = min(work.intervals[c, i, 1], work.intervals[d, j, 1])
+        if a < b:
+            met = True
+            for k in range(5):
+                for m in range(5):
+                    block[k, m] += _weighted_product(jacobian[c, k, a:b], jacobian[d, m, a:b], weight[a:b])
+        if work.intervals[c, i, 1] <= work.intervals[d, j, 1]:
+            i += 1
+        else:
+            j += 1
+    return met
