@@ -1,6 +1,6 @@
 """Compare the peak-matching loss with the peer's own, on the same random spectra, each in its environment.
 
-    python benchmarks/compare_peak_matching.py --peer-python PATH [--pairs N]
+python benchmarks/compare_peak_matching.py --peer-python PATH [--pairs N]
 """
 
 import argparse
@@ -30,7 +30,7 @@ def spectrum(nu, rng, n_line):
 
 
 def random_pair(rng):
-    """Windows in ascending frequency: (nu, data, model) each; the model is now near the data, now unrelated."""
+    """Windows in ascending frequency, (nu, data, model) each; the model is near the data or unrelated."""
     windows = []
     start = 2.2e5
     kind = rng.choice(["near", "apart", "forest", "faint"])
@@ -76,7 +76,9 @@ def our_losses(windows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer-python", required=True, help="interpreter of an environment with spectuner")
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,7 +1,7 @@
 """How the runner talks to its workers: one JSON object per line, each way. Standard library only.
 
-A worker lives in an environment of its own, holds its set-up between requests, and answers one request at a time,
-so that the runner can let two workers take turns and the load of the machine falls on both alike.
+A worker lives in an environment of its own, holds its set-up between requests, and answers one request at a
+time, so that the runner can let two workers take turns and the load of the machine falls on both alike.
 """
 
 import json
@@ -12,10 +12,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys([f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")], "1")
 
 
 class Worker:

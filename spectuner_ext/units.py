@@ -1,6 +1,7 @@
 """The working units (MHz, K, km/s, arcsec, m), and how a value that a user passes is brought into them.
 
-Every function takes a number in the working unit, a `~astropy.units.Quantity`, or a string such as ``"5 km/s"``.
+Every function takes a number in the working unit, a `~astropy.units.Quantity`, or a string such as ``"5
+km/s"``.
 """
 
 from typing import Any

@@ -1,1 +1,23 @@
-"""Tasks in the manner of CASA."""
+"""Tasks in the manner of CASA: ``from spectuner_tasks import sdfit_lte``."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .task_sdfit_lte import sdfit_lte
+
+__all__ = ["sdfit_lte"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a task when it is asked for (PEP 562), so that importing this package costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    task = getattr(import_module(f".task_{name}", __name__), name)
+    globals()[name] = task
+    return task
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
 """Local solvers: our Levenberg-Marquardt for chi2, and those of scipy.optimize for either loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ def solve_scipy(
     method: str,
     max_evaluations: int = 2000,
     spread: float = 0.05,
+    active: Sequence[int] | None = None,
 ) -> Solution:
     """Minimise with one of `SCIPY_METHODS`, in variables scaled to the unit box.
 
@@ -80,6 +81,8 @@ def solve_scipy(
     max_evaluations : int
     spread : float
         First step of the methods without gradient, as a fraction of the distance between the bounds.
+    active : sequence of int, optional
+        Vary only these entries of the vector.
 
     Returns
     -------
@@ -90,12 +93,19 @@ def solve_scipy(
 
     if method not in SCIPY_METHODS:
         raise InputError(f"unknown method {method!r}; choose from {', '.join(SCIPY_METHODS)}")
-    lower, width = problem.lower, problem.upper - problem.lower
+    free = np.arange(problem.n_free) if active is None else np.asarray(active)
+    lower, upper = problem.lower[free], problem.upper[free]
+    width = upper - lower
     best = _Best(problem, max_evaluations)
-    u0 = np.clip((x0 - lower) / width, 0.0, 1.0)
+    u0 = np.clip((x0[free] - lower) / width, 0.0, 1.0)
+
+    def vector(u: FloatArray) -> FloatArray:
+        x = np.array(x0, dtype=np.float64)
+        x[free] = np.clip(lower + u * width, lower, upper)
+        return x
 
     def loss(u: FloatArray) -> float:
-        return best.take(np.clip(lower + u * width, problem.lower, problem.upper))
+        return best.take(vector(u))
 
     gradient: Callable[[FloatArray], FloatArray] | str | None = None
     if method in _WITH_GRADIENT:
@@ -103,7 +113,7 @@ def solve_scipy(
         if problem.has_gradient:
 
             def gradient(u: FloatArray) -> FloatArray:
-                return problem.gradient(lower + u * width) * width
+                return np.asarray(problem.gradient(vector(u))[free] * width)
 
     try:
         outcome = minimize(

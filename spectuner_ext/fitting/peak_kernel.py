@@ -507,73 +507,117 @@ def _isolation(x: float, window: int, data: PeakData) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _match_loss(window: int, model: FloatArray, data: PeakData, work: PeakWork) -> float:
-    """Sum of l_k over the overlaps of observed and model spans in a window; marks both spans of each."""
+def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
+    """Sum of l_k over the overlaps of observed and model spans; marks both spans of each."""
     nu, t_o, use = data.nu, data.data, data.use
     o_left, o_right, o_first, o_last = data.span_left, data.span_right, data.span_first, data.span_last
     p_left, p_right, p_first, p_last = work.span_left, work.span_right, work.span_first, work.span_last
-    loss = 0.0
-    o, o_end = data.span_start[window], data.span_start[window + 1]
-    p, p_end = work.span_start[window], work.span_start[window + 1]
-    while o < o_end and p < p_end:
-        left, first = o_left[o], o_first[o]
-        if p_left[p] > left:
-            left, first = p_left[p], p_first[p]
-        right, last = o_right[o], o_last[o]
-        if p_right[p] < right:
-            right, last = p_right[p], p_last[p]
-        if left <= right:
-            work.observed_hit[o] = True
-            work.span_hit[p] = True
-            error, observed, predicted = _match_means(left, right, first, last, model, nu, t_o, use)
-            widths = (o_right[o] - o_left[o]) + (p_right[p] - p_left[p])
-            dice = 2.0 * (right - left) / widths if widths > 0.0 else 0.0
-            term = error - dice * observed
-            loss += min(term, 0.0) if predicted < observed else term
-        if o_right[o] < p_right[p]:
-            o += 1
-        else:
-            p += 1
-    return loss
+    total = 0.0
+    for w in range(data.threshold.size):
+        loss = 0.0
+        o, o_end = data.span_start[w], data.span_start[w + 1]
+        p, p_end = work.span_start[w], work.span_start[w + 1]
+        while o < o_end and p < p_end:
+            left, first = o_left[o], o_first[o]
+            if p_left[p] > left:
+                left, first = p_left[p], p_first[p]
+            right, last = o_right[o], o_last[o]
+            if p_right[p] < right:
+                right, last = p_right[p], p_last[p]
+            if left <= right:
+                work.observed_hit[o] = True
+                work.span_hit[p] = True
+                error, observed, predicted = _match_means(left, right, first, last, model, nu, t_o, use)
+                widths = (o_right[o] - o_left[o]) + (p_right[p] - p_left[p])
+                dice = 2.0 * (right - left) / widths if widths > 0.0 else 0.0
+                term = error - dice * observed
+                loss += min(term, 0.0) if predicted < observed else term
+            if o_right[o] < p_right[p]:
+                o += 1
+            else:
+                p += 1
+        total += data.weight[w] * loss
+    return total
 
 
 @njit(nogil=True, cache=True)
-def _absent_loss(window: int, model: FloatArray, data: PeakData, work: PeakWork) -> float:
+def _absent_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     """Sum over the model spans that meet no observed one, kept in `work.span_error`."""
     nu, t_o, use = data.nu, data.data, data.use
-    threshold = data.threshold[window]
-    loss = 0.0
-    for p in range(work.span_start[window], work.span_start[window + 1]):
-        if work.span_hit[p]:
-            continue
-        left, right, first, last = (
-            work.span_left[p],
-            work.span_right[p],
-            work.span_first[p],
-            work.span_last[p],
-        )
-        over, above, _ = _excess_means(left, right, first, last, threshold, model, nu, t_o, use)
-        work.span_error[p] = _isolation(0.5 * (left + right), window, data) * min(over, above)
-        loss += work.span_error[p]
-    return loss
+    total = 0.0
+    for w in range(data.threshold.size):
+        for p in range(work.span_start[w], work.span_start[w + 1]):
+            work.span_error[p] = 0.0
+            if work.span_hit[p]:
+                continue
+            left, right = work.span_left[p], work.span_right[p]
+            over, above, _ = _excess_means(
+                left, right, work.span_first[p], work.span_last[p], data.threshold[w], model, nu, t_o, use
+            )
+            work.span_error[p] = _isolation(0.5 * (left + right), w, data) * min(over, above)
+            total += data.weight[w] * work.span_error[p]
+    return total
 
 
 @njit(nogil=True, cache=True)
-def _missed_loss(window: int, model: FloatArray, data: PeakData, work: PeakWork) -> float:
+def _missed_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     """Sum over the reachable observed spans that meet no model span of the mean of max(0, T_o - T_p)."""
     nu, t_o, use = data.nu, data.data, data.use
-    loss = 0.0
-    for o in range(data.span_start[window], data.span_start[window + 1]):
-        if work.observed_hit[o] or not data.reachable[o]:
-            continue
-        left, right, first, last = (
-            data.span_left[o],
-            data.span_right[o],
-            data.span_first[o],
-            data.span_last[o],
-        )
-        loss += _excess_means(left, right, first, last, 0.0, model, nu, t_o, use)[2]
-    return loss
+    total = 0.0
+    for w in range(data.threshold.size):
+        for o in range(data.span_start[w], data.span_start[w + 1]):
+            if work.observed_hit[o] or not data.reachable[o]:
+                continue
+            left, right = data.span_left[o], data.span_right[o]
+            first, last = data.span_first[o], data.span_last[o]
+            under = _excess_means(left, right, first, last, 0.0, model, nu, t_o, use)[2]
+            total += data.weight[w] * under
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _sweep(
+    model: FloatArray, intervals: IntArray, n_interval: int, data: PeakData, work: PeakWork
+) -> tuple[float, int]:
+    """Find the spans of the model in every window; returns the mean absolute error and their number."""
+    value, channel = work.value, work.channel
+    observed, use, window_start = data.data, data.use, data.window_start
+    n_window = data.threshold.size
+    l_mae = 0.0
+    n_span = 0
+    work.span_start[0] = 0
+    k = 0
+    for w in range(n_window):
+        start, stop = window_start[w], window_start[w + 1]
+        difference = data.data_sum[w]
+        n = 0
+        done = start  # channels before this one are in the buffer, or stand behind one zero
+        highest = 0.0
+        while k < n_interval and intervals[k, 0] < stop:
+            if intervals[k, 0] > done:
+                value[n] = 0.0
+                channel[n] = _GAP
+                n += 1
+            for i in range(intervals[k, 0], intervals[k, 1]):
+                t_p = model[i] if use[i] else 0.0
+                difference += abs(observed[i] - t_p) - abs(observed[i])
+                highest = max(highest, t_p)
+                value[n] = t_p
+                channel[n] = i
+                n += 1
+            done = intervals[k, 1]
+            k += 1
+        l_mae += data.weight[w] * difference / data.n_used[w]
+        threshold = data.threshold[w]
+        if highest >= threshold:
+            if done < stop:
+                value[n] = 0.0
+                channel[n] = _GAP
+                n += 1
+            n_peak = find_peaks(value, n, threshold, threshold, data.rel_height, work)
+            n_span = _add_spans(data.nu, start, n_peak, n_span, work)
+        work.span_start[w + 1] = n_span
+    return l_mae / n_window, n_span
 
 
 @njit(nogil=True, cache=True)
@@ -594,7 +638,7 @@ def pm_loss(
     model : array, (n_channel,), in K
         Zero outside `intervals`.
     intervals : array of int64, (>= n_interval, 2)
-        Active channels, half open, sorted and disjoint, none across the border of a window.
+        Active channels, half open, sorted, disjoint and not empty, none across the border of a window.
     n_interval : int
         Leading rows of `intervals` to use.
     data : PeakData
@@ -608,53 +652,16 @@ def pm_loss(
     n_matched : int
         Observed spans that the model meets.
     """
-    n_window = data.threshold.size
-    l_mae, l_peak = 0.0, 0.0
+    l_mae, n_span = _sweep(model, intervals, n_interval, data, work)
+    work.span_hit[:n_span] = False
+    work.observed_hit[:] = False
+    l_peak = 0.0
+    if n_span > 0:
+        l_peak += _match_loss(model, data, work)
+        l_peak += _absent_loss(model, data, work)
+    if data.missed_penalty > 0.0:
+        l_peak += data.missed_penalty * _missed_loss(model, data, work)
     n_matched = 0
-    work.span_start[0] = 0
-    k = 0
-    for w in range(n_window):
-        start, stop = data.window_start[w], data.window_start[w + 1]
-        begin, end = data.span_start[w], data.span_start[w + 1]
-        difference = data.data_sum[w]
-        n = 0
-        done = start  # channels before this one are in the buffer, or stand behind one zero
-        highest = 0.0
-        while k < n_interval and intervals[k, 0] < stop:
-            if intervals[k, 0] > done:
-                work.value[n] = 0.0
-                work.channel[n] = _GAP
-                n += 1
-            for i in range(intervals[k, 0], intervals[k, 1]):
-                t_p = model[i] if data.use[i] else 0.0
-                difference += abs(data.data[i] - t_p) - abs(data.data[i])
-                highest = max(highest, t_p)
-                work.value[n] = t_p
-                work.channel[n] = i
-                n += 1
-            done = intervals[k, 1]
-            k += 1
-        l_mae += data.weight[w] * difference / data.n_used[w]
-        n_span = work.span_start[w]
-        for o in range(begin, end):
-            work.observed_hit[o] = False
-        if highest >= data.threshold[w]:
-            if done < stop:
-                work.value[n] = 0.0
-                work.channel[n] = _GAP
-                n += 1
-            n_peak = find_peaks(work.value, n, data.threshold[w], data.threshold[w], data.rel_height, work)
-            n_span = _add_spans(data.nu, start, n_peak, n_span, work)
-            for p in range(work.span_start[w], n_span):
-                work.span_hit[p] = False
-                work.span_error[p] = 0.0
-        work.span_start[w + 1] = n_span
-        if n_span > work.span_start[w]:
-            l_peak += data.weight[w] * _match_loss(w, model, data, work)
-            l_peak += data.weight[w] * _absent_loss(w, model, data, work)
-        if data.missed_penalty > 0.0:
-            l_peak += data.missed_penalty * data.weight[w] * _missed_loss(w, model, data, work)
-        for o in range(begin, end):
-            n_matched += work.observed_hit[o]
-    l_mae /= n_window
+    for hit in work.observed_hit:
+        n_matched += hit
     return l_mae + l_peak, l_mae, l_peak, n_matched

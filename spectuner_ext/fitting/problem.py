@@ -225,6 +225,10 @@ class Problem:
         lines = self.model.spectrum(self.components(x), self.species)
         return np.asarray(lines + np.repeat(self.offsets(x), np.diff(self.model.grid.start)))
 
+    def tau_max(self, x: FloatArray) -> FloatArray:
+        """Largest optical depth at a line centre inside the windows, (n_component,)."""
+        return self.model.tau_max(self.components(x), self.species)
+
     def cancelled(self, best: float) -> bool:
         """Report to `watch`; True when it asks to stop."""
         return bool(self.watch is not None and self.watch(self.n_evaluations, best))

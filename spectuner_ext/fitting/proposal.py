@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K
 from .problem import Problem
 
-__all__ = ["propose", "uniform"]
+__all__ = ["propose"]
 
 FloatArray = NDArray[np.float64]
 
@@ -21,13 +21,13 @@ _TAU = (1e-2, 1e2)
 """Range of peak optical depths; thinner lines differ only by a factor that the filling factor absorbs."""
 
 
-def uniform(problem: Problem, n: int, rng: np.random.Generator) -> FloatArray:
-    """Draws from the box of bounds, (n, n_free), uniform in the fit's own scales."""
-    box = problem.lower + (problem.upper - problem.lower) * rng.random((n, problem.n_free))
-    return np.asarray(box)
-
-
-def propose(problem: Problem, n: int, rng: np.random.Generator) -> FloatArray:
+def propose(
+    problem: Problem,
+    n: int,
+    rng: np.random.Generator,
+    lower: FloatArray | None = None,
+    upper: FloatArray | None = None,
+) -> FloatArray:
     """Starting points inside the bounds, mostly such that the strongest line is visible and not too bright.
 
     Parameters
@@ -35,13 +35,21 @@ def propose(problem: Problem, n: int, rng: np.random.Generator) -> FloatArray:
     problem : Problem
     n : int
     rng : numpy Generator
+    lower, upper : array, (n_free,), optional
+        A smaller box than that of the problem.
 
     Returns
     -------
     array, (n, n_free)
     """
-    x = uniform(problem, n, rng)
+    lower = problem.lower if lower is None else lower
+    upper = problem.upper if upper is None else upper
+    x = lower + (upper - lower) * rng.random((n, problem.n_free))
     index = problem.space.layout.index
+    # cold gas is a small part of a linear range of temperatures: every other draw is uniform in log T
+    for free in {i for i in index[:, 1] if i >= 0}:
+        low, high = lower[free], upper[free]
+        x[::2, free] = low * (high / low) ** rng.random(x[::2].shape[0])
     seen = np.arange(n) >= int(_UNIFORM_SHARE * n)
     for c in range(index.shape[0]):
         theta = _visible(problem, x, c, rng)
@@ -49,9 +57,9 @@ def propose(problem: Problem, n: int, rng: np.random.Generator) -> FloatArray:
             free = index[c, k]
             if free >= 0:
                 value = np.log10(theta[k]) - problem.space.layout.offset[c, k]
-                inside = np.clip(value, problem.lower[free], problem.upper[free])
+                inside = np.clip(value, lower[free], upper[free])
                 x[seen, free] = inside[seen]
-    return x
+    return np.asarray(x)
 
 
 def _visible(problem: Problem, x: FloatArray, c: int, rng: np.random.Generator) -> FloatArray:

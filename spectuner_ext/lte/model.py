@@ -10,7 +10,7 @@ from ..constants import C_KMS, OPACITY_FACTOR
 from ..observation.observation import Observation
 from ..spectroscopy.transitions import Transitions
 from . import kernel
-from .reference import planck_temperature
+from .reference import doppler_shift, line_depth, line_width, planck_temperature
 
 __all__ = ["LTEModel", "line_ranges"]
 
@@ -19,8 +19,7 @@ IntArray = NDArray[np.int64]
 
 MARGIN_KMS = 130.0
 """How far outside a window a line may lie and still reach in: the largest offset of Table 1 of the paper
-(12 km/s) plus five standard deviations ... of the widest line (FWHM 31.6 km/s, sigma 13.4 km/s), and some more for
-opaque wings."""
+(12 km/s) plus eight standard deviations of the widest line (FWHM 31.6 km/s), where even the most opaque ends."""
 
 
 def line_ranges(observation: Observation, margin: float = MARGIN_KMS) -> list[tuple[float, float]]:
@@ -125,6 +124,29 @@ class LTEModel:
     def source_size(self, eta: FloatArray) -> FloatArray:
         """Source size [arcsec] whose filling factor in the reference beam is `eta`; NaN without a beam."""
         return np.asarray(self.beam_scale * np.sqrt(eta / (1.0 - eta)))
+
+    def tau_max(self, theta: FloatArray, species: Sequence[int]) -> FloatArray:
+        """Largest optical depth at the centre of a line that lies inside a window, (n_component,)."""
+        low = self.grid.low[self.grid.start[:-1]]
+        high = self.grid.high[self.grid.start[1:] - 1]
+        result = np.zeros(len(species))
+        for c, (parameters, i) in enumerate(zip(theta, species, strict=True)):
+            t = self.transitions[i]
+            centre = doppler_shift(t.frequency, parameters[4])
+            inside = ((centre[:, None] >= low) & (centre[:, None] <= high)).any(axis=1)
+            if inside.any():
+                depth = line_depth(
+                    t.frequency[inside],
+                    t.einstein_a[inside],
+                    t.g_upper[inside],
+                    t.e_lower[inside],
+                    parameters[1],
+                    parameters[2],
+                    t.partition(parameters[1]),
+                )
+                sigma = line_width(centre[inside], parameters[3])
+                result[c] = np.max(depth / (np.sqrt(2.0 * np.pi) * sigma))
+        return result
 
     def _run(
         self, theta: FloatArray, species: Sequence[int] | IntArray | None, *, derivatives: bool

@@ -15,10 +15,11 @@ _COMMENT = ("#", "!", "%", ";", "//")
 
 
 def read_ascii(text: str, path: Path) -> RecordedSpectrum:
-    """Spectrum of a text file: frequency in MHz, intensity in K and, if there is a third column, its noise in K.
+    """Spectrum of a text file: frequency in MHz, intensity in K, and noise in K if there is a third column.
 
     Lines before the first row of numbers are the header, whatever they say; units in it are not read. Columns
-    are separated by blanks, tabs or commas. Below the header only numbers, empty lines and comments may follow.
+    are separated by blanks, tabs or commas. Below the header only numbers, empty lines and comments may
+    follow.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ def read_ascii(text: str, path: Path) -> RecordedSpectrum:
         if values is None or len(values) < 2:
             if rows:
                 raise InputError(
-                    f"{path}, line {number}: {line.strip()[:60]!r} is not a row of numbers, but rows of numbers came "
-                    f"before it; remove it or start it with '#'"
+                    f"{path}, line {number}: {line.strip()[:60]!r} is not a row of numbers, but rows of "
+                    f"numbers came before it; remove it or start it with '#'"
                 )
             continue
         if rows and len(values) != len(rows[0]):
@@ -52,8 +53,8 @@ def read_ascii(text: str, path: Path) -> RecordedSpectrum:
             )
         if len(values) > 3:
             raise InputError(
-                f"{path}, line {number}: {len(values)} columns, but a text file has frequency [MHz], intensity [K] and "
-                f"perhaps noise [K]; for other columns write an ECSV or FITS table with units"
+                f"{path}, line {number}: {len(values)} columns, but a text file has frequency [MHz], "
+                f"intensity [K] and perhaps noise [K]; write others to an ECSV or FITS table with units"
             )
         rows.append(values)
     if not rows:
@@ -83,17 +84,17 @@ def _numbers(words: list[str]) -> list[float] | None:
 def _check_megahertz(frequency: np.ndarray, path: Path) -> None:
     """Refuse a first column that is not in MHz, naming what it may be."""
     known = frequency[np.isfinite(frequency)]
-    if known.size and _LOWEST <= known.min() and known.max() <= _HIGHEST:
+    if known.size and known.min() >= _LOWEST and known.max() <= _HIGHEST:
         return
     guess = ""
     if known.size:
         for unit, factor in (("GHz", 1e3), ("Hz", 1e-6)):
-            if _LOWEST <= known.min() * factor and known.max() * factor <= _HIGHEST:
+            if known.min() * factor >= _LOWEST and known.max() * factor <= _HIGHEST:
                 guess = f" (they look like {unit})"
         span = f"from {known.min():g} to {known.max():g}{guess}"
     else:
         span = "without one number"
     raise InputError(
-        f"{path}: the first column must be frequency in MHz, between {_LOWEST:g} and {_HIGHEST:g}, but it runs {span}; "
-        f"for another axis or unit pass a QTable, an ECSV file or a tuple of two Quantities"
+        f"{path}: the first column must be frequency in MHz, between {_LOWEST:g} and {_HIGHEST:g}, but it "
+        f"runs {span}; for another axis or unit pass a QTable, an ECSV file or a tuple of two Quantities"
     )

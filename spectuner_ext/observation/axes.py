@@ -65,11 +65,13 @@ def sky_frequencies(spectrum: RecordedSpectrum, rest_frequency: float | None = N
     rest = rest_frequency if rest_frequency is not None else spectrum.rest_frequency
     if rest is None:
         raise InputError(
-            f"{spectrum.label}: a velocity axis needs a rest frequency, but the source has none; give rest_frequency="
+            f"{spectrum.label}: a velocity axis needs a rest frequency, but the source has none; "
+            f"give rest_frequency="
         )
     if spectrum.convention not in _DOPPLER:
         raise InputError(
-            f"{spectrum.label}: unknown velocity convention {spectrum.convention!r}; choose from {', '.join(_DOPPLER)}"
+            f"{spectrum.label}: unknown velocity convention {spectrum.convention!r}; "
+            f"choose from {', '.join(_DOPPLER)}"
         )
     return to_array(spectrum.axis, u.MHz, label, _DOPPLER[spectrum.convention](rest * u.MHz))
 
@@ -78,7 +80,8 @@ def stretches(sky: FloatArray, label: str) -> list[Stretch]:
     """Cut an axis into stretches of increasing frequency without gaps.
 
     A step larger than 8 channels, a channel being the smaller of the two neighbouring steps, starts a new
-    stretch, so that no channel edge reaches across a gap. Up to 7 missing channels are put back as masked ones.
+    stretch, so that no channel edge reaches across a gap. Up to 7 missing channels are put back as masked
+    ones.
 
     Parameters
     ----------
@@ -90,7 +93,8 @@ def stretches(sky: FloatArray, label: str) -> list[Stretch]:
     Raises
     ------
     InputError
-        If there are fewer than two channels, or frequencies are not finite, not positive, repeated or unordered.
+        If there are fewer than two channels, or frequencies are not finite, not positive, repeated or
+        unordered.
     """
     if sky.size < 2:
         raise InputError(f"{label}: a spectrum needs at least two channels, got {sky.size}")
@@ -109,8 +113,9 @@ def stretches(sky: FloatArray, label: str) -> list[Stretch]:
         i = int(np.argmax(steps <= 0))
         problem = "occurs twice" if steps[i] == 0 else "is out of order"
         raise InputError(
-            f"{label}: frequencies must increase or decrease strictly, but {sky[i + 1]:.6f} MHz (channel {rows[i + 1]}) "
-            f"{problem} after {sky[i]:.6f} MHz (channel {rows[i]}); sort the spectrum and drop duplicates"
+            f"{label}: frequencies must increase or decrease strictly, but {sky[i + 1]:.6f} MHz "
+            f"(channel {rows[i + 1]}) {problem} after {sky[i]:.6f} MHz (channel {rows[i]}); "
+            f"sort the spectrum and drop duplicates"
         )
     channels = steps / _channel_widths(steps)
     ends = np.flatnonzero(channels > _LONGEST_FILL) + 1

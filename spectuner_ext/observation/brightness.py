@@ -19,7 +19,8 @@ def brightness_temperature(
 ) -> FloatArray:
     """Rayleigh-Jeans brightness temperature in K; temperatures stay as they are.
 
-    ``T = c^2 S / (2 k nu^2 Omega)`` with ``Omega = pi bmaj bmin / (4 ln 2)``, at the frequency of each channel.
+    ``T = c^2 S / (2 k nu^2 Omega)`` with ``Omega = pi bmaj bmin / (4 ln 2)``, at the frequency of each
+    channel.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def brightness_temperature(
         return to_array(per_steradian, u.K, label, u.brightness_temperature(sky * u.MHz))
     if is_kind_of(unit, u.Jy):
         raise InputError(
-            f"{label} is in {unit}, a flux density over an unknown solid angle; divide by the beams or steradians it was "
-            f"summed over, to get Jy/beam or Jy/sr"
+            f"{label} is in {unit}, a flux density over an unknown solid angle; divide by the beams or "
+            f"steradians it was summed over, to get Jy/beam or Jy/sr"
         )
     raise InputError(f"{label} must be in K, Jy/beam or Jy/sr, got {str(unit) or 'no unit'}")

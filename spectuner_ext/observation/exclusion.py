@@ -16,7 +16,7 @@ __all__ = ["Exclusion", "as_exclusion"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exclusion:
-    """Sky-frequency ranges [MHz] to leave out everywhere, and boolean arrays (True = use), one per spectrum."""
+    """Sky frequencies [MHz] to leave out everywhere, or boolean arrays (True = use), one per spectrum."""
 
     ranges: tuple[tuple[float, float], ...] = ()
     arrays: tuple[NDArray[np.bool_] | None, ...] = ()
@@ -35,8 +35,9 @@ def as_exclusion(mask: Any) -> Exclusion:
     Parameters
     ----------
     mask : None, str, tuple, boolean array or list of these
-        Either ranges to leave out, as (low, high) in MHz or Quantity or as strings ``'232100~232110MHz'`` (several
-        separated by ``;``), or boolean arrays, True where a channel is used, one for each spectrum of the source.
+        Either ranges to leave out, as (low, high) in MHz or Quantity or as strings ``'232100~232110MHz'``
+        (several separated by ``;``), or boolean arrays, True where a channel is used, one for each spectrum
+        of the source.
 
     Raises
     ------
@@ -73,14 +74,14 @@ def as_exclusion(mask: Any) -> Exclusion:
 def _is_boolean(item: Any) -> bool:
     """Whether an item is an array or list of booleans."""
     if isinstance(item, np.ndarray) and not isinstance(item, u.Quantity):
-        return item.dtype == np.bool_ and item.ndim == 1
+        return bool(item.dtype == np.bool_) and item.ndim == 1
     return isinstance(item, list) and bool(item) and all(isinstance(i, bool | np.bool_) for i in item)
 
 
 def _is_range(item: Any) -> bool:
     """Whether an item is one pair of frequencies."""
     if isinstance(item, u.Quantity | np.ndarray):
-        return item.shape == (2,)
+        return bool(item.shape == (2,))
     return (
         isinstance(item, tuple)
         and len(item) == 2

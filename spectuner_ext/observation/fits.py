@@ -37,14 +37,16 @@ def read_fits(path: Path) -> list[RecordedSpectrum]:
     try:
         with fits.open(path) as hdus:
             for i, hdu in enumerate(hdus):
-                if hdu.data is None:
+                if hdu.data is None or hdu.name == "BEAMS":  # CASA's table of one beam for each channel
                     continue
                 label = f"{path}[{i}]" if len(hdus) > 1 else str(path)
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
                     found.append(read_table(QTable.read(hdu), label=label))
                 else:
                     found.append(_read_image(hdu, label))
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, TypeError, ValueError) as error:  # what astropy raises for damaged files
         raise InputError(f"{path}: cannot be read as FITS: {error}") from error
     if not found:
         raise InputError(f"{path}: no table and no one-dimensional image with data in this FITS file")
@@ -60,12 +62,15 @@ def _read_image(hdu: Any, label: str) -> RecordedSpectrum:
     long_axes = [data.ndim - axis for axis, n in enumerate(data.shape) if n > 1]
     if len(long_axes) != 1:
         raise InputError(
-            f"{label}: an image of shape {data.shape} is not one spectrum; extract one, such as cube[:, y, x] of a "
-            f"spectral_cube.SpectralCube"
+            f"{label}: an image of shape {data.shape} is not one spectrum; extract one, such as "
+            f"cube[:, y, x] of a spectral_cube.SpectralCube"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)  # old headers are mended, which is what is wanted
-        wcs = WCS(header)
+        try:
+            wcs = WCS(header)
+        except ValueError as error:
+            raise InputError(f"{label}: its world coordinates cannot be read: {error}") from error
     if wcs.wcs.spec < 0 or wcs.wcs.spec + 1 != long_axes[0]:
         raise InputError(
             f"{label}: CTYPE{long_axes[0]} = {header.get(f'CTYPE{long_axes[0]}')!r} is not a spectral axis "
@@ -92,7 +97,7 @@ def _read_image(hdu: Any, label: str) -> RecordedSpectrum:
 
 
 def intensity_unit(text: object, label: str) -> Any:
-    """Unit of a BUNIT as telescopes write it: ``Jy/beam``, ``JY/BEAM``, ``K (Ta*)`` ...
+    """Read a BUNIT as telescopes write it: ``Jy/beam``, ``JY/BEAM``, ``K (Ta*)`` ...
 
     Raises
     ------

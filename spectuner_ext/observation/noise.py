@@ -13,9 +13,9 @@ __all__ = ["METHODS", "estimate_noise"]
 
 _TO_SIGMA = 1.482_602_218_505_602  # standard deviation of a Gaussian over its median absolute deviation
 
-# Orders of the two differences. The higher one sees less of the lines; the ratio of the two tells how far the noise
-# of neighbouring channels is correlated. Of the pairs (3, 5), (3, 6), (3, 7), (4, 6), (4, 8) and (5, 7) this one had
-# the least bias on simulated line forests with 50 to 90 % of the channels in lines.
+# Orders of the two differences. The higher one sees less of the lines; the ratio of the two tells how far the
+# noise of neighbouring channels is correlated. Of the pairs (3, 5), (3, 6), (3, 7), (4, 6), (4, 8) and (5, 7)
+# this one had the least bias on simulated line forests with 50 to 90 % of the channels in lines.
 _ORDERS = (4, 8)
 _CLIP = 3.0  # in standard deviations of a difference
 _TRIM = 1.0137  # standard deviation of a Gaussian over that of its part within 3 sigma
@@ -41,22 +41,24 @@ def estimate_noise(
         True where the channel is used.
     method : str
         ``"mad_clip"``
-            1.4826 times the median absolute deviation after clipping at 3 sigma to convergence, as usual for line
-            surveys. Precise where lines are sparse and whatever the correlation of channels; too high by 13 % where
-            30 % of the channels are in lines, by a factor 2 at 70 %, and meaningless at 90 %.
+            1.4826 times the median absolute deviation after clipping at 3 sigma to convergence, as usual for
+            line surveys. Precise where lines are sparse and whatever the correlation of channels; too high by
+            13 % where 30 % of the channels are in lines, by a factor 2 at 70 %, and meaningless at 90 %.
         ``"difference"``
-            From fourth and eighth differences of neighbouring channels, in which lines a few channels wide nearly
-            cancel; channels in the clipped cores of lines and 5 beside them are left out. The ratio of the two
-            tells how correlated neighbouring channels are, from none to Hanning smoothing, and corrects for it.
-            Noise with a longer correlation is treated by taking every second (fourth, eighth) channel. Too low by
-            a factor 2 for a running mean over three or more channels, which leaves high frequencies in the noise.
+            From fourth and eighth differences of neighbouring channels, in which lines a few channels wide
+            nearly cancel; channels in the clipped cores of lines and 5 beside them are left out. The ratio of
+            the two tells how correlated neighbouring channels are, from none to Hanning smoothing, and
+            corrects for it. Noise with a longer correlation is treated by taking every second (fourth,
+            eighth) channel. Too low by a factor 2 for a running mean over three or more channels, which
+            leaves high frequencies in the noise.
         ``"auto"``
-            ``"mad_clip"``, unless it exceeds ``"difference"`` by more than twice the scatter of the latter and the
-            intensities are not distributed as noise alone is. On 3584 channels with 10, 30, 50, 70 and 90 % of them
-            in lines of 2 to 100 sigma, 3 to 30 channels wide, the mean over the truth is 1.03, 1.08, 1.09, 1.13 and
-            1.23 for white noise, and 1.00, 0.98, 0.99, 1.00 and 1.02 for Hanning-smoothed noise, with a scatter of
-            0.02 to 0.07. On 100 channels it is 1.0 to 1.6 with a scatter of 0.1 to 0.3 (white): give the noise of
-            short windows if it is known.
+            ``"mad_clip"``, unless it exceeds ``"difference"`` by more than twice the scatter of the latter
+            and the intensities are not distributed as noise alone is. On 3584 channels with 10, 30, 50, 70
+            and 90 % of them in lines of 2 to 100 sigma, 3 to 30 channels wide, the mean over the truth is
+            1.03, 1.08, 1.09, 1.13 and 1.23 for white noise, and 1.00, 0.98, 0.99, 1.00 and 1.02 for
+            Hanning-smoothed noise, with a scatter of 0.02 to 0.07. On 100 channels it is 1.0 to 1.3 with a
+            scatter of 0.1 to 0.3 for white noise, and wilder for smoothed noise among many lines: give the
+            noise of short windows if it is known.
 
     Returns
     -------
@@ -75,11 +77,12 @@ def estimate_noise(
     True
     """
     if method not in METHODS:
-        raise InputError(f"unknown noise method {method!r}; choose from {', '.join(METHODS)}")
+        raise InputError(f"unknown noise method {method!r}; choose from {', '.join(sorted(METHODS))}")
     values = np.array(intensity, dtype=np.float64)
-    if values.ndim != 1 or (mask is not None and np.shape(mask) != values.shape):
+    if values.ndim != 1 or (mask is not None and np.asarray(mask).shape != values.shape):
         raise InputError(
-            f"the noise is estimated from one spectrum, but the shapes are {values.shape} and {np.shape(mask)} (mask)"
+            f"the noise is estimated from one spectrum, but intensity and mask have the shapes "
+            f"{values.shape} and {np.asarray(mask).shape}"
         )
     if mask is not None:
         values[~np.asarray(mask, dtype=np.bool_)] = np.nan
@@ -102,7 +105,7 @@ def _mad_clip(values: FloatArray) -> float:
 
 
 def _difference(values: FloatArray) -> float:
-    """From high-order differences, or clipping where the noise is correlated over too many channels for them."""
+    """From high-order differences, or clipping where noise is correlated over too many channels."""
     for stride in (1, 2, 4, 8):
         if values.size < _FEWEST * stride:
             break
@@ -133,7 +136,7 @@ def _strided(values: FloatArray) -> tuple[float, float]:
 
 
 def _trimmed_deviation(values: FloatArray, scale: float) -> float:
-    """Standard deviation about zero of what lies within 3 `scale`; half the scatter of a median."""
+    """Compute the standard deviation about 0 within 3 `scale`; it scatters half as much as a median."""
     return _TRIM * float(np.sqrt(np.mean(values[np.abs(values) <= _CLIP * scale] ** 2)))
 
 
@@ -148,12 +151,12 @@ def _differences(values: FloatArray) -> FloatArray:
 
 
 def _grown(flags: BoolArray, width: int) -> BoolArray:
-    """Flags with `width` neighbours on both sides."""
+    """Flag `width` neighbours on both sides too."""
     return np.asarray(np.convolve(flags, np.ones(2 * width + 1))[width:-width] > 0.5)
 
 
 def _gain(order: int, side: FloatArray) -> FloatArray:
-    """Standard deviation of a difference for noise smoothed by (side, 1, side), over that for white noise.
+    """Scale of a difference for noise smoothed by (side, 1, side), over that for white noise.
 
     The autocorrelation of binomial coefficients is ``(-1)^m binom(2 k, k - m)``, that of the noise is
     ``r_1 = 2 b / (1 + 2 b^2)``, ``r_2 = b^2 / (1 + 2 b^2)``.
@@ -170,7 +173,7 @@ _RATIO = _GAIN[1] / _GAIN[0]  # falls with correlation
 
 
 def _auto(values: FloatArray) -> float:
-    """Clipping where it agrees with the differences or nothing but noise is seen, otherwise the differences."""
+    """Clipping where it agrees with the differences or only noise is seen, otherwise the differences."""
     known = values[np.isfinite(values)]
     clipped, difference = _mad_clip(values), _difference(values)
     tolerance = 2.0 * _SCATTER / np.sqrt(known.size)
@@ -182,9 +185,9 @@ def _auto(values: FloatArray) -> float:
 def _is_noise_alone(values: FloatArray, clipped: float, difference: float) -> bool:
     """Whether intensities are symmetric and Gaussian, so that there is no sign of lines.
 
-    Differences see too little noise where it is correlated in another way than smoothing by three channels, as
-    after a running mean. That shows in a spectrum without lines, by their disagreement with clipping; more than a
-    factor 2.6 (a Hanning window five channels wide) is put down to lines all the same.
+    Differences see too little noise where it is correlated in another way than smoothing by three channels,
+    as after a running mean. That shows in a spectrum without lines, by their disagreement with clipping; more
+    than a factor 2.6 (a Hanning window five channels wide) is put down to lines all the same.
     """
     if values.size < _MANY or clipped > 2.6 * difference:
         return False

@@ -78,14 +78,13 @@ def read_spectrum(spectrum: Any, label: str = "Spectrum") -> RecordedSpectrum:
 def read_one_d_spectrum(spectrum: Any, label: str = "OneDSpectrum") -> RecordedSpectrum:
     """Spectrum of a spectral-cube `OneDSpectrum`, also one whose beam differs from channel to channel."""
     wcs = spectrum.wcs.wcs
-    beam, squared = None, None
-    beams = getattr(spectrum, "beams", None)
+    beam, squared, beams = None, None, getattr(spectrum, "beams", None)
     if beams is not None:
         major, minor = (u.Quantity(axis).to_value(u.arcsec) for axis in (beams.major, beams.minor))
         squared = np.asarray(major * minor, dtype=np.float64)
         beam = as_beam((float(np.nanmedian(major)), float(np.nanmedian(minor))), f"{label} beams")
     else:
-        beam = as_beam(getattr(spectrum, "beam", None), f"{label} beam")
+        beam = as_beam(_own_beam(spectrum), f"{label} beam")
     return RecordedSpectrum(
         axis=u.Quantity(spectrum.spectral_axis, dtype=np.float64),
         intensity=_plain(spectrum) * spectrum.unit,
@@ -97,6 +96,16 @@ def read_one_d_spectrum(spectrum: Any, label: str = "OneDSpectrum") -> RecordedS
         label=label,
         notes={"format": "OneDSpectrum", "ctype": str(wcs.ctype[0])},
     )
+
+
+def _own_beam(spectrum: Any) -> Any:
+    """Beam of a `OneDSpectrum`, or None."""
+    from spectral_cube.utils import NoBeamError
+
+    try:
+        return spectrum.beam
+    except NoBeamError:
+        return None
 
 
 def _plain(spectrum: Any) -> FloatArray:

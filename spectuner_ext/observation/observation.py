@@ -89,7 +89,10 @@ class Window:
     notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes, order, noise and mask."""
+        """Bring arrays to native float64 and bool; check shapes, order, noise and mask."""
+        for name in ("nu", "intensity", "sigma", "t_continuum"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+        object.__setattr__(self, "mask", np.ascontiguousarray(self.mask, dtype=np.bool_))
         label = f"window {self.name!r}: "
         if self.nu.ndim != 1 or self.nu.size < 2:
             raise InputError(f"{label}a spectrum needs at least two channels, got shape {self.nu.shape}")
@@ -115,6 +118,11 @@ class Window:
             raise InputError(f"{label}the noise must be positive and finite in every channel")
         if not np.all(np.isfinite(self.t_continuum) & (self.t_continuum >= 0)):
             raise InputError(f"{label}the continuum must be finite and not negative, in K")
+
+    def __repr__(self) -> str:
+        used = np.count_nonzero(self.mask)
+        span = f"{self.nu[0]:.3f} to {self.nu[-1]:.3f} MHz"
+        return f"<Window {self.name!r}: {span}, {used} of {self.nu.size} channels, {self.beam or 'no beam'}>"
 
     @property
     def edges(self) -> FloatArray:
@@ -143,7 +151,9 @@ class Observation:
     meta: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that there is a window, and that beams are known for all windows or for none."""
+        """Check the velocity, that there is a window, and that beams are known for all windows or none."""
+        if not abs(self.v_lsr) < C_KMS:
+            raise InputError(f"v_lsr must be finite and slower than light, got {self.v_lsr} km/s")
         if not self.windows:
             raise InputError("an observation needs at least one spectral window")
         known = {w.beam is not None for w in self.windows}
@@ -153,6 +163,10 @@ class Observation:
                 f"windows {', '.join(missing)} have no beam but the others do; give one for each"
             )
 
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {window!r}" for window in self.windows)
+        return f"<Observation, v_lsr {self.v_lsr} km/s, {self.n_channel} channels>{lines}"
+
     @property
     def n_channel(self) -> int:
         """Number of channels of all windows, masked ones included."""
@@ -160,7 +174,10 @@ class Observation:
 
     @property
     def beam_scale(self) -> float:
-        """Reference beam width in arcsec: mean over windows of sqrt(major * minor) at the centre; NaN if unknown."""
+        """Reference beam width in arcsec; NaN if unknown.
+
+        Mean over windows of sqrt(major * minor) at the centre.
+        """
         widths = [
             float(np.sqrt(w.beam.squared_width(0.5 * (w.nu[0] + w.nu[-1]))))
             for w in self.windows

@@ -19,7 +19,17 @@ __all__ = ["Piece", "at_rows", "choose", "is_spectrum_like", "name_of", "pieces"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """One window to be: a stretch of a recorded spectrum."""
+    """One window to be: a stretch of a recorded spectrum.
+
+    Parameters
+    ----------
+    spectrum : RecordedSpectrum
+    source : int
+        Position of the spectrum in the source.
+    stretch : Stretch
+    part : int or None
+        Position among the stretches of the spectrum; None if it has only one.
+    """
 
     spectrum: RecordedSpectrum
     source: int
@@ -28,7 +38,23 @@ class Piece:
 
 
 def pieces(spectrum: RecordedSpectrum, source: int, rest: float | None, velocity: float) -> list[Piece]:
-    """Windows to be of one spectrum; single channels between gaps are dropped with a warning."""
+    """Cut one spectrum at its gaps; single channels between gaps are dropped with a warning.
+
+    Parameters
+    ----------
+    spectrum : RecordedSpectrum
+    source : int
+        Position of the spectrum in the source.
+    rest : float, in MHz, or None
+        Rest frequency that wins over the one of the source.
+    velocity : float, in km/s
+        What will be taken out of the axis; only compared with the frame here.
+
+    Raises
+    ------
+    InputError
+        If the axis cannot be used.
+    """
     _check_frame(spectrum, velocity)
     parts = stretches(sky_frequencies(spectrum, rest), spectrum.label)
     long = [part for part in parts if part.sky.size > 1]
@@ -38,32 +64,50 @@ def pieces(spectrum: RecordedSpectrum, source: int, rest: float | None, velocity
         )
     if len(long) < len(parts):
         warnings.warn(
-            f"{spectrum.label}: {len(parts) - len(long)} single channels between gaps of the axis are left out",
+            f"{spectrum.label}: {len(parts) - len(long)} single channels between gaps are left out",
             SpectunerWarning,
             stacklevel=3,
         )
-    numbers = [None] if len(long) == 1 else range(len(long))
-    return [Piece(spectrum, source, part, n) for part, n in zip(long, numbers, strict=True)]
+    return [Piece(spectrum, source, part, i if len(long) > 1 else None) for i, part in enumerate(long)]
 
 
 def _check_frame(spectrum: RecordedSpectrum, velocity: float) -> None:
     """Compare the frame that the source names with what `vlsr` does to it."""
     if spectrum.frame.startswith("SOURCE") and velocity:
         raise InputError(
-            f"{spectrum.label}: its axis is in the rest frame of the source already (SPECSYS {spectrum.frame}); "
-            f"leave vlsr out"
+            f"{spectrum.label}: its axis is in the rest frame of the source already "
+            f"(SPECSYS {spectrum.frame}); leave vlsr out"
         )
     if spectrum.frame.startswith("TOPO"):
         warnings.warn(
-            f"{spectrum.label}: frequencies are topocentric (SPECSYS {spectrum.frame}); the motion of the Earth, up to "
-            f"30 km/s, stays in the fitted velocities",
+            f"{spectrum.label}: frequencies are topocentric (SPECSYS {spectrum.frame}); the motion of the "
+            f"Earth, up to 30 km/s, stays in the fitted velocities",
             SpectunerWarning,
             stacklevel=4,
         )
 
 
 def choose(value: Any, window: int, piece: Piece, count: tuple[int, int], parameter: str) -> Any:
-    """Element of an argument for one window."""
+    """Element of an argument for one window.
+
+    Parameters
+    ----------
+    value : object
+        A list has one element for each spectrum or each window, so has an array, unless there is one spectrum
+        and the array has its length: then it is one value a channel. Anything else holds for every window.
+    window : int
+        Position of the window.
+    piece : Piece
+    count : tuple of int
+        Numbers of spectra and of windows.
+    parameter : str
+        Name of the argument. A tuple is a list, except for the beam, where it is a pair of axes.
+
+    Raises
+    ------
+    InputError
+        If a list has another length.
+    """
     is_list = isinstance(value, list) or (isinstance(value, tuple) and parameter != "beam")
     if isinstance(value, np.ndarray) and value.ndim and not is_spectrum_like(value) and parameter != "beam":
         if count[0] == 1 and len(value) == len(piece.spectrum.axis):
@@ -89,16 +133,19 @@ def is_spectrum_like(value: Any) -> bool:
 
 def name_of(names: Sequence[str] | None, window: int, piece: Piece, count: tuple[int, int]) -> str:
     """Name of a window: given, or after its file, with a number where one spectrum has several windows."""
-    if isinstance(names, str):
-        names = [names]
-    given = None if names is None else choose(list(names), window, piece, count, "names")
-    base = str(given if given is not None else piece.spectrum.name or f"window {piece.source + 1}")
-    whole = piece.part is None or (given is not None and names is not None and len(names) == count[1])
-    return base if whole else f"{base}.{piece.part + 1}"  # type: ignore[operator]
+    listed = [names] if isinstance(names, str) else list(names or [])
+    base = piece.spectrum.name or f"window {piece.source + 1}"
+    if listed:
+        base = str(choose(listed, window, piece, count, "names"))
+    if piece.part is None or len(listed) == count[1]:
+        return base
+    return f"{base}.{piece.part + 1}"
 
 
 def used_channels(use: Any, piece: Piece) -> BoolArray:
-    """Boolean array of a window, checked against the length of its spectrum."""
+    """Boolean array over a recorded spectrum, checked against its length; None uses every channel."""
+    if use is None:
+        return np.ones(len(piece.spectrum.axis), dtype=np.bool_)
     array = np.asarray(use, dtype=np.bool_)
     n = len(piece.spectrum.axis)
     if array.shape != (n,):
@@ -107,7 +154,5 @@ def used_channels(use: Any, piece: Piece) -> BoolArray:
 
 
 def at_rows(values: NDArray[Any], rows: NDArray[np.intp], missing: Any) -> NDArray[Any]:
-    """Values of the source at the rows of a stretch, `missing` where it has none."""
+    """Take values of the source at the rows of a stretch, `missing` where it has none."""
     return np.where(rows >= 0, values[rows], missing)
-
-

@@ -19,8 +19,8 @@ from .tables import read_table
 __all__ = ["read_sources"]
 
 _KINDS = (
-    "a path (text, ECSV, FITS), a glob pattern, a QTable, a specutils.Spectrum, a spectral-cube OneDSpectrum, "
-    "a tuple (axis, intensity) of Quantities, or a list of these"
+    "a path (text, ECSV, FITS), a glob pattern, a QTable, a specutils.Spectrum, a spectral-cube "
+    "OneDSpectrum, a tuple (axis, intensity) of Quantities, or a list of these"
 )
 
 
@@ -51,7 +51,7 @@ def read_sources(source: Any) -> list[RecordedSpectrum]:
 
 
 def _is_many(source: Any) -> bool:
-    """Whether a source is a list of spectra; a tuple of Quantities is one spectrum, unless they are spectra."""
+    """Whether a source is a list of spectra; a tuple of plain Quantities is one spectrum."""
     if isinstance(source, list):
         return True
     if not isinstance(source, tuple):
@@ -84,7 +84,7 @@ def _read_one(item: Any, label: str) -> list[RecordedSpectrum]:
 
 
 def _paths(name: str) -> list[Path]:
-    """The file of that name, or the sorted files that match a pattern."""
+    """Find the file of that name, or the sorted files that match a pattern."""
     path = Path(name).expanduser()
     if path.exists() or not glob.has_magic(name):
         return [path]

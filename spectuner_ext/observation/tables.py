@@ -23,10 +23,10 @@ _NOISE_WORDS = ("rms", "sigma", "err", "error", "uncertainty", "noise", "std", "
 def read_table(table: Any, label: str = "table", name: str = "") -> RecordedSpectrum:
     """Spectrum of a `~astropy.table.Table` whose columns carry units.
 
-    The axis is the first column of a frequency, else a wavelength, else a velocity. The intensity is the first other
-    column in K, Jy/beam or Jy/sr that is not called a noise (rms, sigma, err, error, uncertainty, noise, std); such a
-    one, if present, is the noise. Header keywords used: BMAJ and BMIN [deg], RESTFRQ or RESTFREQ [Hz], SPECSYS.
-    Masked entries are missing.
+    The axis is the first column of a frequency, else a wavelength, else a velocity. The intensity is the
+    first other column in K, Jy/beam or Jy/sr that is not called a noise (rms, sigma, err, error, uncertainty,
+    noise, std); such a one, if present, is the noise. Header keywords used: BMAJ and BMIN [deg], RESTFRQ or
+    RESTFREQ [Hz], SPECSYS. Masked entries are missing.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def read_table(table: Any, label: str = "table", name: str = "") -> RecordedSpec
     intensity = _first(table, INTENSITY_UNITS, noise=False, other_than=axis)
     if intensity is None:
         raise InputError(f"{label}: no column of an intensity in K or Jy/beam; {_listing(table)}")
-    noise = next((c for c in table.colnames if _is_noise(c) and table[c].dtype.kind in "fiu"), None)
+    noise = _first(table, (*INTENSITY_UNITS, None), noise=True, other_than=intensity)
     sigma = None
     if noise is not None:
-        sigma = _values(table[noise]) * (table[noise].unit or table[intensity].unit)
+        sigma = _values(table[noise], noise, label) * (table[noise].unit or table[intensity].unit)
     meta = {str(key).upper(): value for key, value in table.meta.items()}
     return RecordedSpectrum(
-        axis=_values(table[axis]) * table[axis].unit,
-        intensity=_values(table[intensity]) * table[intensity].unit,
+        axis=_values(table[axis], axis, label) * table[axis].unit,
+        intensity=_values(table[intensity], intensity, label) * table[intensity].unit,
         sigma=sigma,
         beam=header_beam(meta, label),
         rest_frequency=header_rest_frequency(meta, label),
@@ -80,16 +80,23 @@ def _is_noise(column: str) -> bool:
 
 
 def _first(table: Any, kinds: tuple[Any, ...], *, noise: bool, other_than: str | None = None) -> str | None:
-    """Name of the first column whose unit is of one of the kinds, the kinds taken in order."""
+    """Name of the first column whose unit is of one of the kinds, taken in order; None is to have no unit."""
     for kind in kinds:
         for column in table.colnames:
-            if column != other_than and _is_noise(column) is noise and is_kind_of(table[column].unit, kind):
+            unit = table[column].unit
+            fits = is_kind_of(unit, kind) if kind is not None else unit is None
+            if column != other_than and _is_noise(column) is noise and fits:
                 return str(column)
     return None
 
 
-def _values(column: Any) -> NDArray[np.float64]:
+def _values(column: Any, name: str, label: str) -> NDArray[np.float64]:
     """Plain values of a column or Quantity, NaN where masked."""
+    if column.ndim != 1 or column.dtype.kind not in "fiu":
+        raise InputError(
+            f"{label}: column {name!r} must hold one number in each row, got the shape {column.shape[1:]} of "
+            f"{column.dtype}; write a table with one row for each channel"
+        )
     mask = np.asarray(getattr(column, "mask", False))
     plain = getattr(column, "unmasked", column)
     data = np.array(getattr(plain, "value", plain), dtype=np.float64)

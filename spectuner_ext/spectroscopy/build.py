@@ -2,15 +2,15 @@
 
 Two builds from the same package versions give the same bytes: nothing in the file depends on the time, the
 machine or the order of a set. A line of an entry is kept when its peak optical depth is within
-`INTENSITY_CUT` dex of the strongest line of the entry between `f_min` and `f_max`, at one of `CUT_TEMPERATURES`
-at least, so that the lines of cold and of hot gas are both complete to a stated depth.
+`INTENSITY_CUT` dex of the strongest line of the entry between `f_min` and `f_max`, at one of
+`CUT_TEMPERATURES` at least, so that the lines of cold and of hot gas are both complete to a stated depth.
 """
 
 import hashlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from ..constants import H_OVER_K, KELVIN_PER_WAVENUMBER
 from ..errors import InputError, OutputExistsError, SpeciesError
 from . import quantum_labels, species
-from .catalogues import partition_tables, splatalogue
+from .catalogues import intensity, partition_tables, splatalogue
 from .catalogues.partition_tables import QTable
-from .catalogues.splatalogue import Rows
+from .catalogues.splatalogue_rows import Rows, connect
 from .extension import Extended, extend, on_grid
-from .matches import Match, in_paper, read_matches
-from .schema import CREATE, INDEXES, TRANSITION_COLUMNS
+from .matches import Match, in_paper, matches_of, read_matches
+from .schema import CREATE, ENERGY_DIGITS, FREQUENCY_DIGITS, INDEXES, TRANSITION_COLUMNS, with_fixed_version
 
-__all__ = ["CUT_TEMPERATURES", "INTENSITY_CUT", "BuildReport", "build", "implied_log_q300", "source_rows"]
+__all__ = ["CUT_TEMPERATURES", "INTENSITY_CUT", "BuildReport", "build"]
 
 FloatArray = NDArray[np.float64]
 
@@ -43,9 +43,6 @@ CUT_TEMPERATURES = (10.0, 30.0, 100.0, 300.0, 1000.0)
 INTENSITY_CUT = 5.0
 """Depth of the intensity cut in dex; with the strongest line at an optical depth of 1000, 0.01 is kept."""
 
-_FREQUENCY_STEP = 2.0**-17  # MHz; catalogues print 1e-4 MHz, and zeros in the last bits compress
-_ENERGY_STEP = 2.0**-15  # cm^-1; catalogues print 1e-4 cm^-1
-_INTENSITY_FACTOR = 2.7964e-16  # A g -> 10^I: Pickett et al. (1998), J. Quant. Spectrosc. Rad. Transfer 60, 883
 _REFERENCES = {
     "CDMS": "Endres et al. 2016, doi:10.1016/j.jms.2016.03.005",
     "JPL": "Pickett et al. 1998, doi:10.1016/S0022-4073(98)00091-0",
@@ -71,43 +68,6 @@ class BuildReport:
     """Entries without any line in the range."""
 
 
-def source_rows(connection: sqlite3.Connection, match: Match, f_min: float, f_max: float) -> Rows:
-    """Rows of one match, after the row rules: energies above the state, consistent A and g."""
-    rows = splatalogue.read_rows(connection, match.species_id, match.line_list, f_min, f_max)
-    if match.row_rule == "g100":
-        weight = np.array([quantum_labels.upper_degeneracy(x) or 0 for x in rows.label], dtype=np.float64)
-        keep = (rows.g_upper % 100 == (2 * weight) % 100) & (rows.g_upper % 100 != weight % 100)
-        # A was computed with the truncated weight: A g is right, and both are brought back to 2(2J+1).
-        a = np.where(weight > 0, rows.einstein_a * rows.g_upper / np.maximum(2 * weight, 1), 0.0)
-        rows = Rows(
-            rows.frequency, a, weight, rows.e_lower, rows.intensity, rows.label, rows.hyperfine, rows.n_raw, rows.n_dropped
-        ).select(keep)
-    return rows.select(rows.e_lower >= match.e_floor)
-
-
-def implied_log_q300(rows: Rows) -> FloatArray:
-    """Log10 Q(300 K) that the intensity of each row implies, (n,); NaN where the list has no intensity."""
-    e_lower = rows.e_lower * KELVIN_PER_WAVENUMBER / 300.0
-    populations = np.exp(-e_lower) * -np.expm1(-H_OVER_K * rows.frequency / 300.0)
-    strength = rows.einstein_a * rows.g_upper / rows.frequency**2 * populations
-    return np.asarray(np.log10(strength / _INTENSITY_FACTOR) - rows.intensity, dtype=np.float64)
-
-
-def _join(parts: Sequence[Rows]) -> Rows:
-    """Rows of several lists of one entry, by frequency."""
-    labels = [x for p in parts for x in p.label]
-    column = {n: np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__slots__[:5]}
-    hyperfine = np.concatenate([p.hyperfine for p in parts])
-    order = np.lexsort((labels, column["e_lower"], column["frequency"]))
-    return Rows(
-        *(column[n][order] for n in Rows.__slots__[:5]),
-        [labels[i] for i in order],
-        hyperfine[order],
-        sum(p.n_raw for p in parts),
-        sum(p.n_dropped for p in parts),
-    )
-
-
 def strong_enough(rows: Rows, cut: float) -> NDArray[np.bool_]:
     """Rows whose peak optical depth is within `cut` dex of the strongest at a temperature of the cut."""
     keep = np.zeros(rows.frequency.size, dtype=bool)
@@ -121,10 +81,6 @@ def strong_enough(rows: Rows, cut: float) -> NDArray[np.bool_]:
     return keep
 
 
-def _rounded(values: FloatArray, step: float) -> FloatArray:
-    return np.round(values / step) * step
-
-
 def _single(values: FloatArray) -> FloatArray:
     """Values with the 24-bit mantissa of single precision, relative error below 6e-8."""
     mantissa, exponent = np.frexp(values)
@@ -135,27 +91,13 @@ def _wanted(names: Iterable[str] | None) -> list[tuple[str, list[Match]]]:
     groups = [(k, list(v)) for k, v in groupby(read_matches(), key=lambda m: m.name)]
     if names is None:
         return groups
-    chosen = set()
-    for name in names:
-        found = [k for k, v in groups if _is(name, k, v)]
-        if not found:
-            raise SpeciesError(
-                f"no entry for {name!r}; closest: {', '.join(species.closest(name, [k for k, _ in groups]))}"
-            )
-        chosen.update(found)
+    chosen = {matches_of(name)[0].name for name in names}
     return [(k, v) for k, v in groups if k in chosen]
 
 
-def _is(name: str, entry: str, matches: list[Match]) -> bool:
-    if name in (entry, *(a for m in matches for a in m.aliases)):
-        return True
-    a, b = species.parse(name), species.parse(entry)
-    return (a.atoms, a.charge, a.state) == (b.atoms, b.charge, b.state) and a.prefix in ("", b.prefix)
-
-
 def _transition_rows(name: str, rows: Rows) -> Iterable[tuple[object, ...]]:
-    nu, a = _rounded(rows.frequency, _FREQUENCY_STEP), _single(rows.einstein_a)
-    energy = _rounded(rows.e_lower, _ENERGY_STEP)
+    nu, energy = np.round(rows.frequency, FREQUENCY_DIGITS), np.round(rows.e_lower, ENERGY_DIGITS)
+    a = _single(rows.einstein_a)
     for i, label in enumerate(rows.label):
         upper, lower = quantum_labels.split(label)
         g = float(rows.g_upper[i])
@@ -165,7 +107,9 @@ def _transition_rows(name: str, rows: Rows) -> Iterable[tuple[object, ...]]:
         )  # fmt: skip
 
 
-def _aliases(groups: list[tuple[str, list[Match]]], chemical: dict[int, tuple[str, str]]) -> list[tuple[str, str]]:
+def _aliases(
+    groups: list[tuple[str, list[Match]]], chemical: dict[int, tuple[str, str]]
+) -> list[tuple[str, str]]:
     """Further names of each entry: spellings, Splatalogue names, and the tags of CDMS and JPL."""
     out: dict[str, set[str]] = {}
 
@@ -212,7 +156,7 @@ class _Entry:
     n_source: int
     table: QTable
     extended: Extended
-    scatter: float
+    scatter: float | None
     chemical_name: str
 
     def q(self) -> list[float]:
@@ -222,8 +166,8 @@ class _Entry:
     def partition_row(self) -> tuple[object, ...]:
         match = self.matches[0]
         comment = f" {match.q_tag:05d}- {match.q_source}:{self.table.name}; Q x {match.q_factor:g}"
-        return (self.name, None, f"{match.q_source}-{match.q_tag}", None, None, *self.q(), None, None, comment,
-                None, None, None)  # fmt: skip
+        before = (self.name, None, f"{match.q_source}-{match.q_tag}", None, None)
+        return (*before, *self.q(), None, None, comment, None, None, None)
 
     def entry_row(self) -> tuple[object, ...]:
         first = self.matches[0]
@@ -250,11 +194,12 @@ def _collect(
 ) -> Iterable[_Entry]:
     tables = partition_tables.read_tables()
     for name, matches in groups:
-        parts = [source_rows(connection, m, *f_range) for m in matches]
-        rows = _join(parts)
-        implied = implied_log_q300(rows)
+        rows = splatalogue.entry_rows(connection, matches, *f_range)
+        implied = intensity.implied_log_q300(rows)
         implied = implied[np.isfinite(implied)]
-        scatter = float(np.round((np.subtract(*np.percentile(implied, [84, 16]))) / 2, 5)) if implied.size else None
+        scatter = (
+            float(np.round((np.subtract(*np.percentile(implied, [84, 16]))) / 2, 5)) if implied.size else None
+        )
         table = tables[matches[0].q_source, matches[0].q_tag]
         kept = rows.select(strong_enough(rows, cut))
         yield _Entry(
@@ -263,8 +208,14 @@ def _collect(
         )  # fmt: skip
 
 
-def _write(path: Path, entries: Iterable[_Entry], aliases: list[tuple[str, str]], meta: dict[str, str], index: bool,
-           progress: Callable[[str], None] | None) -> tuple[int, int, int, list[str]]:  # fmt: skip
+def _write(
+    path: Path,
+    entries: Iterable[_Entry],
+    aliases: list[tuple[str, str]],
+    meta: dict[str, str],
+    index: bool,
+    progress: Callable[[str], None] | None,
+) -> tuple[int, int, int, list[str]]:
     n_entries = n_lines = n_source = 0
     skipped = []
     with closing(sqlite3.connect(path)) as out:
@@ -280,13 +231,19 @@ def _write(path: Path, entries: Iterable[_Entry], aliases: list[tuple[str, str]]
                 continue
             if progress is not None:
                 progress(entry.name)
-            out.executemany(f"INSERT INTO Transitions VALUES ({marks})", _transition_rows(entry.name, entry.rows))
+            out.executemany(
+                f"INSERT INTO Transitions VALUES ({marks})", _transition_rows(entry.name, entry.rows)
+            )
             row = entry.partition_row()
             out.execute(f"INSERT INTO Partitionfunctions VALUES ({', '.join('?' * len(row))})", row)
             row = entry.entry_row()
             out.execute(f"INSERT INTO SpectunerEntries VALUES ({', '.join('?' * len(row))})", row)
             kept.add(entry.name)
-            n_entries, n_lines, n_source = n_entries + 1, n_lines + len(entry.rows.label), n_source + entry.n_source
+            n_entries, n_lines, n_source = (
+                n_entries + 1,
+                n_lines + len(entry.rows.label),
+                n_source + entry.n_source,
+            )
         out.executemany("INSERT INTO SpectunerAliases VALUES (?, ?)", [a for a in aliases if a[1] in kept])
         out.executemany("INSERT INTO SpectunerMeta VALUES (?, ?)", sorted(meta.items()))
         for statement in INDEXES if index else ():
@@ -346,20 +303,18 @@ def build(
     if not 0 <= f_min < f_max:
         raise InputError(f"f_min must be below f_max and not negative, got {f_min} and {f_max} MHz")
     groups = _wanted(species)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    os.close(handle)
-    partial = Path(name)
-    try:
-        with closing(splatalogue.connect()) as source:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
+        partial = Path(folder) / target.name
+        with closing(connect()) as source:
             names = source.execute("SELECT species_id, s_name_noparens, chemical_name FROM species")
             chemical = {int(i): (str(s), str(c)) for i, s, c in names}
             meta = _meta(f_min, f_max, intensity_cut)
             entries = _collect(groups, source, chemical, (f_min, f_max), intensity_cut)
             counts = _write(partial, entries, _aliases(groups, chemical), meta, index, progress)
+        content = with_fixed_version(partial.read_bytes())
+        partial.write_bytes(content)
         os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    digest = hashlib.sha256(content).hexdigest()
     return BuildReport(target, *counts[:3], target.stat().st_size, digest, tuple(counts[3]))
 
 
@@ -373,8 +328,6 @@ def _meta(f_min: float, f_max: float, cut: float) -> dict[str, str]:
         "classes": "A and B",
         "casadata": metadata.version("casadata"),
         "astroquery": metadata.version("astroquery"),
-        "rounding": "frequency 2^-17 MHz, energy 2^-15 cm^-1, A and Q 24 bits",
+        "rounding": f"frequency {FREQUENCY_DIGITS} and energy {ENERGY_DIGITS} decimals, A and Q 24 bits",
         "licence": "casadata LGPL (NRAO), astroquery BSD-3-Clause; cite CDMS, JPL, SLAIM and Splatalogue",
     }
-
-

@@ -48,7 +48,8 @@ def _candidates(table: QTable, tables: Iterable[QTable]) -> list[QTable]:
         wanted = species.parse(table.name)
     except SpeciesError:
         return []
-    exact, similar = [], []
+    exact: list[QTable] = []
+    similar: list[QTable] = []
     for other in tables:
         if other.catalogue != "CDMS" or other.tag // 1000 != table.tag // 1000:
             continue
@@ -63,7 +64,7 @@ def _candidates(table: QTable, tables: Iterable[QTable]) -> list[QTable]:
 
 
 def extend(table: QTable, tables: Iterable[QTable]) -> Extended:
-    """Continue a JPL `table` with CDMS values of the same species, where they agree; others stay as they are."""
+    """Continue a JPL `table` with CDMS values of the same species where they agree."""
     t, q, notes = table.temperature, table.log_q, []
     if table.catalogue != "JPL":
         return Extended(t, q, "")

@@ -11,8 +11,9 @@ from importlib.resources import files
 
 from ..errors import SpeciesError
 from . import species
+from .names import NameIndex
 
-__all__ = ["PAPER_SPECIES", "Match", "in_paper", "read_matches"]
+__all__ = ["PAPER_SPECIES", "Match", "in_paper", "matches_of", "read_matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,10 @@ class Match:
     rule: str
     """How the match was found: Q300, comp+scale, xmatch, manual."""
     row_rule: str
-    """``g100``: the list holds 2(2J+1) modulo 100, and rows of the ground state that do not belong."""
+    """``g100``: the list holds 2(2J+1) modulo 100, and rows of the ground state that do not belong.
+    ``level b a``: rows whose lower energy is below ``e_floor + b J(J+1) + a K^2`` lack part of it."""
     e_floor: float
-    """Rows below this energy [cm^-1] lack the energy of the state and are dropped."""
+    """Rows below this energy [cm^-1] lack the energy of the vibrational state and are dropped."""
     aliases: tuple[str, ...]
     note: str
 
@@ -64,6 +66,26 @@ def read_matches() -> tuple[Match, ...]:
     )
 
 
+@cache
+def _index() -> NameIndex:
+    matches = read_matches()
+    return NameIndex(
+        dict.fromkeys(m.name for m in matches), [(a, m.name) for m in matches for a in m.aliases]
+    )
+
+
+def matches_of(name: str) -> tuple[Match, ...]:
+    """Return the matches of the entry that `name` means.
+
+    Raises
+    ------
+    SpeciesError
+        When `name` is unknown or ambiguous.
+    """
+    resolved = _index().resolve(name)
+    return tuple(m for m in read_matches() if m.name == resolved)
+
+
 PAPER_SPECIES = tuple(
     """
     C2H C2H2 C2H3CN C2H5CN C2H5OH C3N C4H CH CH+ CH2NH CH3CCH CH3CHO CH3CN CH3NH2 CH3OCH3 CH3OCHO CH3OH CH3SH
@@ -75,7 +97,7 @@ PAPER_SPECIES = tuple(
     HCNH+ HCNO HCOCH2OH HCP HCS+ HCl HF HNCCC HOC+ HOCN HOCO+ HSCN KCN KCl MgCN MgNC N2O NH NH2 NaCN NaCl O2
     OH+ PH3 PN PO SO+ SiC SiC2 SiC4 SiCN SiN SiNC aGg'-(CH2OH)2 c-C2H4O c-C3H2 c-SiCCC gGg'-(CH2OH)2 l-C3H2
     l-C4H2 l-C6H2 l-H2CCCO l-HCCCCN l-SiCCC
-    """.split()
+    """.split()  # noqa: SIM905
 )
 """Molecules on which the published network was trained and tested: Table 3 of the Spectuner-D1 paper."""
 

@@ -37,7 +37,7 @@ class PartitionFunction:
         t, q = self.temperature, self.value
         if t.ndim != 1 or t.shape != q.shape or t.size < 2:
             raise InputError(
-                f"a partition function needs two arrays of one length >= 2, got shapes {t.shape} and {q.shape}"
+                f"a partition function needs two arrays of one length >= 2, got {t.shape} and {q.shape}"
             )
         if not (np.all(np.isfinite(t)) and np.all(np.diff(t) > 0) and t[0] > 0):
             raise InputError("temperatures of a partition function must be positive and strictly increasing")

@@ -1,7 +1,7 @@
 """Names of species: the forms that catalogues use, and what they have in common.
 
-The catalogue form is ``formula;state;extra``: ``CH3OH;v=0;``, ``C-13-H3OH;v=0;``, ``CH3CN;v8=1;``. Splatalogue
-writes ``13CH3OH v=0`` and CDMS ``C-13-H3OH, vt=0``. All are parsed into the same `Species`.
+The catalogue form is ``formula;state;extra``: ``CH3OH;v=0;``, ``C-13-H3OH;v=0;``, ``CH3CN;v8=1;``.
+Splatalogue writes ``13CH3OH v=0`` and CDMS ``C-13-H3OH, vt=0``. All are parsed into the same `Species`.
 """
 
 import difflib
@@ -15,13 +15,16 @@ from ..errors import SpeciesError
 __all__ = ["Species", "closest", "parse"]
 
 MASSES = {
-    "H": (2, 3), "Li": (6,), "B": (10,), "C": (13, 14), "N": (15,), "O": (17, 18), "Mg": (25, 26), "Al": (26,),
-    "Si": (29, 30), "S": (33, 34, 36), "Cl": (35, 36, 37), "Ar": (36, 38, 40), "K": (40, 41), "Ti": (46, 47, 49, 50),
-    "Fe": (54,), "Cu": (63, 65), "Zn": (66, 68), "Br": (79, 81), "Ne": (22,), "Se": (80,), "Sr": (88,),
+    "H": (2, 3), "Li": (6,), "B": (10,), "C": (13, 14), "N": (15,), "O": (17, 18), "Ne": (22,),
+    "Mg": (25, 26), "Al": (26,), "Si": (29, 30), "S": (33, 34, 36), "Cl": (35, 36, 37), "Ar": (36, 38, 40),
+    "K": (40, 41), "Ti": (46, 47, 49, 50), "Fe": (54,), "Cu": (63, 65), "Zn": (66, 68), "Se": (80,),
+    "Br": (79, 81), "Sr": (88,),
 }  # fmt: skip
 """Mass numbers that names carry, so that the digits of ``H213CO`` can be told apart: H2 and 13C."""
 
-_PREFIX = re.compile(r"^([a-z]{1,5}|[agt]?[ag]?[GT][agt]'?|aGg'|gGg'|a-a|a-s|n|i|s-cis|s-trans)-(?=[A-Z0-9(])")
+_PREFIX = re.compile(
+    r"^([a-z]{1,5}|[agt]?[ag]?[GT][agt]'?|aGg'|gGg'|a-a|a-s|n|i|s-cis|s-trans)-(?=[A-Z0-9(])"
+)
 _SPELLING = {"trans": "t", "cyc": "c", "lin": "l", "syn": "s", "anti": "a", "gauche": "g"}
 _SUFFIX = re.compile(r"-?([+-]+)$")
 _STATE = re.compile(r"(?:^|[\s,;]+)((?:v|n|l|K|J)[a-z]?\d*\s*=.*|(?:\d?nu\d+).*|vb\s*=.*)$")
@@ -133,12 +136,16 @@ def _count_and_mass(digits: str, rest: str, is_mass: bool) -> tuple[int | None, 
 
 
 _ELEMENTS = frozenset(
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn As Se Br Sr Y Zr I".split()
-) | {"2H", "3H"}
+    {"H", "2H", "3H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl",
+     "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "As", "Se", "Br", "Sr", "Y",
+     "Zr", "I"}
+)  # fmt: skip
 
 
 def _unreadable(text: str) -> SpeciesError:
-    return SpeciesError(f"{text!r} is not a species name; examples: 'CH3OH;v=0;', '13CH3OH', 'CH3CN v8=1', 'c-C3H2'")
+    return SpeciesError(
+        f"{text!r} is not a species name; examples: 'CH3OH;v=0;', '13CH3OH', 'CH3CN v8=1', 'c-C3H2'"
+    )
 
 
 def _state(text: str) -> str:
@@ -148,7 +155,7 @@ def _state(text: str) -> str:
 
 
 def _divide(text: str) -> tuple[str, str, str]:
-    """Formula, state and extra of any of the forms."""
+    """Cut `text` into formula, state and extra."""
     if ";" in text:
         parts = [p.strip() for p in text.split(";")]
         return parts[0], parts[1] if len(parts) > 1 else "", ";".join(parts[2:]).strip()

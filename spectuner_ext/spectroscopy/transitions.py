@@ -22,7 +22,7 @@ class Origin:
     tag: int = 0
     """Tag of the partition function in CDMS or JPL; 0 when there is none."""
     quality: str = ""
-    """A: checked against independent numbers; B: Q scaled to the line list; C: matched by composition only."""
+    """A: checked against independent numbers; B: Q scaled to the lines; C: matched by composition only."""
     q_factor: float = 1.0
     """Factor on the tabulated Q that makes it agree with the degeneracies of the line list."""
     reference: str = ""
@@ -96,6 +96,4 @@ class Transitions:
         return replace(self, **{name: getattr(self, name)[index] for name in _COLUMNS})
 
 
-_COLUMNS = tuple(
-    f.name for f in fields(Transitions) if f.name not in {"species", "partition", "origin"}
-)
+_COLUMNS = tuple(f.name for f in fields(Transitions) if f.name not in {"species", "partition", "origin"})

@@ -85,7 +85,10 @@ def read_tables() -> dict[tuple[str, int], QTable]:
         When its files have another form.
     """
     root = Path(str(require("astroquery").__file__)).parent
-    cdms, jpl = root / "linelists" / "cdms" / "data" / "partfunc.cat", root / "jplspec" / "data" / "catdir.cat"
+    cdms, jpl = (
+        root / "linelists" / "cdms" / "data" / "partfunc.cat",
+        root / "jplspec" / "data" / "catdir.cat",
+    )
     for path in (cdms, jpl):
         if not path.is_file():
             raise CatalogueError(f"astroquery has no file {path}; install astroquery 0.4.10 or later")

@@ -1,140 +1,137 @@
-"""The Splatalogue export that casadata ships: rows of one species and line list, made consistent.
+"""Reader of the Splatalogue export of casadata: the checked entries, with their partition functions."""
 
-The export holds one line per row with log10(A_ul) and, for the SLAIM list, degeneracies that often do not
-belong to A_ul. The product A_ul g_u is right in every list, so each rule below keeps that product.
-"""
-
+import re
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...errors import CatalogueError, require
+from ...constants import KELVIN_PER_WAVENUMBER
 from .. import quantum_labels
+from ..extension import extend, on_grid
+from ..matches import Match, matches_of
+from ..partition import PartitionFunction
+from ..schema import PF_TEMPERATURES
+from ..transitions import Origin, Transitions
+from .partition_tables import read_tables
+from .splatalogue_rows import Rows, connect, read_rows
 
-__all__ = ["LISTS", "Rows", "connect", "read_rows"]
+__all__ = ["entry_rows", "read"]
 
-FloatArray = NDArray[np.float64]
-
-LISTS = {"CDMS": 10, "JPL": 12, "SLAIM": 14, "NH3": 18}
-"""Numbers of the line lists in the column ``ll_id``."""
-
-AG_FACTOR = 1.163_95e-20
-"""A_ul g_u / (S mu^2 nu^3), with A in s^-1, S mu^2 in debye^2, nu in MHz: 64 pi^4 / (3 h c^3)."""
-
-_QUERY = (
-    "SELECT orderedfreq, aij, upper_state_degeneracy, lower_state_energy, sijmu2, intintensity, resolved_QNs "
-    "FROM main WHERE species_id = ? AND ll_id = ? AND orderedfreq BETWEEN ? AND ? ORDER BY orderedfreq, rowid"
-)
+_J_AND_K = re.compile(r"-\s*(\d+)\(\s*-?(\d+)")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Rows of one species in one list, by frequency; energies in cm^-1, as the catalogue gives them."""
-
-    frequency: FloatArray  # (n,) MHz
-    einstein_a: FloatArray  # (n,) s^-1
-    g_upper: FloatArray  # (n,)
-    e_lower: FloatArray  # (n,) cm^-1
-    intensity: FloatArray  # (n,) log10 of nm^2 MHz at 300 K, NaN where the list has none
-    label: list[str]
-    hyperfine: NDArray[np.bool_]  # (n,)
-    n_raw: int
-    n_dropped: int
-
-    def select(self, keep: NDArray[np.bool_]) -> "Rows":
-        """Rows where `keep` is true."""
-        return Rows(
-            self.frequency[keep],
-            self.einstein_a[keep],
-            self.g_upper[keep],
-            self.e_lower[keep],
-            self.intensity[keep],
-            [x for x, k in zip(self.label, keep, strict=True) if k],
-            self.hyperfine[keep],
-            self.n_raw,
-            self.n_dropped + int(np.sum(~keep)),
-        )
+def entry_rows(connection: sqlite3.Connection, matches: Sequence[Match], f_min: float, f_max: float) -> Rows:
+    """Rows of all lists of one entry between `f_min` and `f_max` [MHz], by frequency, after the row rules."""
+    return _join([_match_rows(connection, m, f_min, f_max) for m in matches])
 
 
-def connect(path: str | Path | None = None) -> sqlite3.Connection:
-    """Open the export read-only; None finds the one of casadata.
+def _match_rows(connection: sqlite3.Connection, match: Match, f_min: float, f_max: float) -> Rows:
+    rows = read_rows(connection, match.species_id, match.line_list, f_min, f_max)
+    floor = np.full(rows.frequency.size, match.e_floor)
+    rule, *numbers = match.row_rule.split() or [""]
+    if rule == "g100":
+        rows = _truncated_weights(rows)
+        floor = np.full(rows.frequency.size, match.e_floor)
+    elif rule == "level":
+        b, a = (float(x) for x in numbers)
+        found = [_J_AND_K.search(x) for x in rows.label]
+        jk = np.array([(int(m[1]), int(m[2])) if m else (0, 0) for m in found], dtype=np.float64)
+        floor += b * jk[:, 0] * (jk[:, 0] + 1) + a * jk[:, 1] ** 2
+    return rows.select(rows.e_lower >= floor)
+
+
+def _truncated_weights(rows: Rows) -> Rows:
+    """Rows whose weight is 2(2J+1) modulo 100, on the scale g = 2J+1.
+
+    A was computed with the truncated weight, so A g of the list is right. Half of it goes with half of Q.
+    """
+    weight = np.array([quantum_labels.upper_degeneracy(x) or np.nan for x in rows.label], dtype=np.float64)
+    a = rows.einstein_a * rows.g_upper / (2 * weight)
+    keep = (rows.g_upper % 100 == (2 * weight) % 100) & (rows.g_upper % 100 != weight % 100)
+    out = Rows(
+        rows.frequency,
+        a,
+        weight,
+        rows.e_lower,
+        rows.intensity,
+        rows.label,
+        rows.hyperfine,
+        rows.n_raw,
+        rows.n_dropped,
+    )
+    return out.select(keep)
+
+
+def _join(parts: Sequence[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    labels = [x for p in parts for x in p.label]
+    column = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("frequency", "einstein_a", "g_upper", "e_lower", "intensity", "hyperfine")
+    }
+    order = np.lexsort((np.array(labels), column["e_lower"], column["frequency"]))
+    return Rows(
+        **{name: values[order] for name, values in column.items()},
+        label=[labels[i] for i in order],
+        n_raw=sum(p.n_raw for p in parts),
+        n_dropped=sum(p.n_dropped for p in parts),
+    )
+
+
+def read(source: str | Path | None, species: str, f_min: float, f_max: float) -> Transitions:
+    """Lines of a checked entry (class A or B), without an intensity cut.
+
+    Parameters
+    ----------
+    source : path or None
+        The SQLite file; None finds the one of casadata.
+    species : str
+        Any name of the entry.
+    f_min, f_max : float, in MHz
+
+    Returns
+    -------
+    Transitions
+        Frequencies without uncertainties, which the export does not hold.
 
     Raises
     ------
-    ImportError
-        When `path` is None and casadata is not installed.
+    SpeciesError
+        When the entry is unknown, ambiguous, or not among the checked ones.
     CatalogueError
-        When the file is missing or is not the export.
+        When the file is not the export.
     """
-    if path is None:
-        path = Path(str(require("casadata").datapath)) / "ephemerides" / "splatalogue.db"
-    path = Path(path)
-    if not path.is_file():
-        raise CatalogueError(f"there is no Splatalogue export at {path}; install casadata 2025.9.22 or later")
-    connection = sqlite3.connect(path.resolve().as_uri() + "?mode=ro", uri=True)
-    try:
-        connection.execute("SELECT species_id, ll_id, aij, resolved_QNs FROM main LIMIT 1").fetchone()
-        connection.execute("SELECT species_id, s_name, chemical_name FROM species LIMIT 1").fetchone()
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise CatalogueError(
-            f"{path} is not the Splatalogue SQLite export of casadata ({error}); "
-            "it needs the tables 'main' and 'species'"
-        ) from error
-    return connection
-
-
-def _float(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")
-
-
-def _rule_slaim(a: FloatArray, g: FloatArray, dipole: FloatArray, labels: list[str]) -> tuple[FloatArray, FloatArray]:
-    """A_ul and g_u of SLAIM rows: g = 2J+1 of the label, A g from S mu^2."""
-    from_label = np.array([quantum_labels.upper_degeneracy(x) or np.nan for x in labels])
-    weight = np.where(np.isfinite(from_label), from_label, g)
-    return np.where(np.isfinite(dipole) & (dipole > 0), dipole, a * g) / weight, weight
-
-
-def _rule_missing(a: FloatArray, g: FloatArray, dipole: FloatArray) -> FloatArray:
-    """A_ul with its gaps filled from S mu^2, on the scale of the other rows of the entry."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = a * g / dipole
-    known = np.isfinite(scale) & (scale > 0)
-    if not known.any():
-        return a
-    return np.where(np.isfinite(a), a, dipole * np.median(scale[known]) / g)
-
-
-def _rule_hyperfine(labels: list[str], hyperfine: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Rows to keep: a component is dropped when its rotational transition is listed unsplit."""
-    keys = [quantum_labels.rotational(x) for x in labels]
-    unsplit = {k for k, h in zip(keys, hyperfine, strict=True) if not h}
-    return np.array([not (h and k in unsplit) for k, h in zip(keys, hyperfine, strict=True)], dtype=bool)
-
-
-def read_rows(connection: sqlite3.Connection, species_id: int, line_list: str, f_min: float, f_max: float) -> Rows:
-    """Rows of one species in one list between `f_min` and `f_max` [MHz], after the rules of this module.
-
-    Rows without frequency, energy or strength, exact repeats, and hyperfine components of a transition that
-    is also listed unsplit are left out and counted.
-    """
-    raw = connection.execute(_QUERY, (species_id, LISTS[line_list], f_min, f_max)).fetchall()
-    labels = [quantum_labels.clean(r[6]) for r in raw]
-    table = np.array([[_float(x) for x in r[:6]] for r in raw], dtype=np.float64).reshape(-1, 6)
-    nu, log_a, g, e_lower, s_mu2, intensity = table.T
-    a = 10.0**log_a
-    dipole = AG_FACTOR * nu**3 * s_mu2
-    a, g = _rule_slaim(a, g, dipole, labels) if line_list == "SLAIM" else (_rule_missing(a, g, dipole), g)
-    hyperfine = np.array([quantum_labels.is_hyperfine(x) for x in labels], dtype=bool)
-    seen: set[tuple[float, float, str]] = set()
-    fresh = np.zeros(len(raw), dtype=bool)
-    for i, key in enumerate(zip(nu, e_lower, labels, strict=True)):
-        fresh[i] = key not in seen
-        seen.add(key)
-    usable = np.isfinite(a) & (a > 0) & np.isfinite(g) & (g > 0) & np.isfinite(e_lower) & (e_lower > -0.01)
-    rows = Rows(nu, a, g, np.maximum(e_lower, 0.0), intensity, labels, hyperfine, len(raw), 0)
-    rows = rows.select(usable & fresh)
-    return rows.select(_rule_hyperfine(rows.label, rows.hyperfine))
+    matches = matches_of(species)
+    with closing(connect(source)) as connection:
+        rows = entry_rows(connection, matches, f_min, f_max)
+    first = matches[0]
+    tables = read_tables()
+    table = tables[first.q_source, first.q_tag]
+    extended = extend(table, tables.values())
+    q = on_grid(extended.temperature, extended.log_q) * first.q_factor
+    labels = [quantum_labels.split(x) for x in rows.label]
+    return Transitions(
+        species=first.name,
+        frequency=rows.frequency,
+        frequency_error=np.full(rows.frequency.size, np.nan),
+        einstein_a=rows.einstein_a,
+        g_upper=rows.g_upper,
+        e_lower=rows.e_lower * KELVIN_PER_WAVENUMBER,
+        upper=np.array([u for u, _ in labels], dtype=np.str_),
+        lower=np.array([w for _, w in labels], dtype=np.str_),
+        hyperfine=rows.hyperfine,
+        partition=PartitionFunction(
+            PF_TEMPERATURES, q, float(extended.temperature[0]), float(extended.temperature[-1])
+        ),
+        origin=Origin(
+            "+".join(dict.fromkeys(m.line_list for m in matches)),
+            first.q_tag,
+            max(m.quality for m in matches),
+            first.q_factor,
+            "Splatalogue: Remijan et al. 2007, BAAS 39, 963",
+        ),
+    )

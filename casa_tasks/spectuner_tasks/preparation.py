@@ -1,0 +1,201 @@
+"""All that can be wrong with a call, found before any work: files, species, beam, outputs."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.table import Table
+from spectuner_ext.errors import CatalogueError, InputError, OutputExistsError, SpeciesError
+from spectuner_ext.fitting import solver_named
+from spectuner_ext.observation import Observation, observe
+from spectuner_ext.pipeline.products import existing_products, products_stem, read_windows
+from spectuner_ext.pipeline.request import components_for, transitions_for
+from spectuner_ext.pipeline.tables import observation_of
+from spectuner_ext.spectroscopy import LineDatabase
+
+from .checks import ALL
+
+__all__ = ["FITTED", "OBSERVED", "Prepared", "check_outputs", "open_catalogue", "prepare"]
+
+OBSERVED = ("vlsr", "beam", "continuum", "noise", "mask", "rest_frequency", "t_cmb")
+"""Parameters that go into the observation."""
+
+FITTED = (
+    "loss", "optimizer", "ninit", "offset", "noise_factor", "rel_height", "clip_negative", "seed", "max_evaluations",
+)  # fmt: skip
+"""Parameters that go to the fit as they are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A call that can be carried out.
+
+    Parameters
+    ----------
+    observation : Observation
+    groups : tuple of tuple of str
+        Species, each group fitted together.
+    per_group : tuple of mapping
+        ``components``, ``bounds``, ``fixed``, ``initial`` of each group.
+    catalogue_names : mapping
+        Species as typed to their names in the catalogue.
+    """
+
+    observation: Observation
+    groups: tuple[tuple[str, ...], ...]
+    per_group: tuple[Mapping[str, Any], ...]
+    catalogue_names: Mapping[str, str]
+
+
+def check_outputs(values: Mapping[str, Any]) -> None:
+    """Check that outfile and logfile can be written, and that nothing is there that must not be replaced.
+
+    Raises
+    ------
+    OutputExistsError, InputError
+    """
+    for name in ("outfile", "logfile"):
+        if values[name]:
+            _check_folder(Path(values[name]).parent, name)
+    if values["logfile"] and Path(values["logfile"]).is_dir():
+        raise InputError(f"logfile: {values['logfile']} is a folder; give the name of a file")
+    if not values["outfile"]:
+        return
+    if not products_stem(values["outfile"]).name or Path(values["outfile"]).is_dir():
+        raise InputError(f"outfile: {values['outfile']} is a folder; give 'folder/name' for the products")
+    there = existing_products(values["outfile"])
+    if there and not values["overwrite"]:
+        names = ", ".join(p.name for p in there)
+        raise OutputExistsError(f"outfile: {names} in {there[0].parent} exist already; set overwrite=True or another name")
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{name}: there is no folder {folder}; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{name}: cannot write into {folder}: {error.strerror}") from error
+
+
+def open_catalogue(value: Any) -> AbstractContextManager[LineDatabase]:
+    """Line database of the parameter ``catalogue``; one that was passed open stays open.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or of another layout.
+    """
+    if value and not isinstance(value, str):
+        return nullcontext(value)
+    try:
+        return LineDatabase.open(value or None)
+    except CatalogueError as error:
+        raise InputError(f"catalogue: {error}") from error
+    except ImportError as error:
+        raise ImportError(f"catalogue: {error}") from error
+
+
+def prepare(values: Mapping[str, Any], database: LineDatabase) -> Prepared:
+    """Read the data, find the species, and try out every request on them.
+
+    Raises
+    ------
+    InputError
+        The message begins with the name of the parameter.
+    """
+    groups = tuple(tuple(str(s) for s in group) for group in values["species"])
+    if values["joint"]:
+        groups = (tuple(s for group in groups for s in group),)
+    flat = [s for group in groups for s in group]
+    try:
+        names = {s: database.resolve(s) for s in flat}
+    except SpeciesError as error:
+        raise _begins_with("species", error) from error
+    except CatalogueError as error:
+        raise InputError(f"catalogue: {error}") from error
+    for name in ("bounds", "fixed", "initial", "components"):
+        _check_keys(values[name], name, names)
+    solver_named(values["optimizer"])
+    observation = _read(values)
+    per_group = tuple(_requests(values, group, names) for group in groups)
+    for group, requests in zip(groups, per_group, strict=True):
+        try:
+            transitions = transitions_for(observation, group, database)
+            components_for(observation, group, [t.species for t in transitions], **requests)
+        except SpeciesError as error:
+            raise _begins_with("species", error) from error
+        except CatalogueError as error:
+            raise InputError(f"catalogue: {error}") from error
+    return Prepared(observation, groups, per_group, names)
+
+
+def _read(values: Mapping[str, Any]) -> Observation:
+    given = {name: values[name] for name in OBSERVED if values[name] is not None}
+    source = values["infile"]
+    if isinstance(source, Mapping):
+        source = _product(source)
+    try:
+        return observe(source, **given)
+    except InputError as error:
+        raise _attributed(error) from error
+    except OSError as error:
+        raise InputError(f"infile: {error}") from error
+
+
+def _product(source: Mapping[str, Any]) -> Observation:
+    """Observation inside the products of an earlier call, as ``{'observation': 'name.fits'}``."""
+    if set(source) != {"observation"}:
+        raise InputError(f"infile: a mapping must be {{'observation': 'name.fits'}}, got the keys {sorted(source)}")
+    try:
+        return observation_of(read_windows(source["observation"]))
+    except (InputError, OSError, KeyError) as error:
+        raise InputError(f"infile: {source['observation']} holds no observation of an earlier fit: {error}") from error
+
+
+def _attributed(error: InputError) -> InputError:
+    """The same error under the name of the parameter that it is about, infile where it names none."""
+    text = str(error)
+    found = re.match(rf"(?:.*?: )?({'|'.join(OBSERVED)})\b", text.split("; give")[0])
+    return _begins_with(found[1] if found and "Jy" not in text else "infile", error)
+
+
+def _begins_with(name: str, error: InputError) -> InputError:
+    text = str(error)
+    return type(error)(text if text.startswith(f"{name}:") else f"{name}: {text}")
+
+
+def _check_keys(given: Any, name: str, names: Mapping[str, str]) -> None:
+    """Every species in a mapping must be among those fitted."""
+    if not isinstance(given, Mapping):
+        return
+    for key in given:
+        if key != ALL and key not in names and key not in names.values():
+            raise InputError(f"{name}: {key!r} is not among the species fitted ({', '.join(names)})")
+
+
+def _requests(values: Mapping[str, Any], group: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
+    """What was asked for the species of one group."""
+    own = {*group, *(names[s] for s in group), ALL}
+    out: dict[str, Any] = {}
+    for name in ("components", "bounds", "fixed", "initial"):
+        given = values[name]
+        if isinstance(given, Mapping):
+            given = {k: v for k, v in given.items() if k in own}
+        elif isinstance(given, Table):
+            given = given[[str(s) in own for s in given["species"]]]
+            given = given if len(given) else None
+        out[name] = given
+    if isinstance(out["components"], Mapping):
+        out["components"] = _components(out["components"], group, names)
+    return out
+
+
+def _components(given: Mapping[str, int], group: tuple[str, ...], names: Mapping[str, str]) -> dict[str, int]:
+    """Number of components by the name as typed."""
+    return {s: given.get(s, given.get(names[s], given.get(ALL, 1))) for s in group}

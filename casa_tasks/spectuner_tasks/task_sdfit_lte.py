@@ -1,0 +1,177 @@
+"""The task `sdfit_lte`: validate, fit each group of species, put tables and products together."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from spectuner_ext.fitting.result import FitResult, Status
+from spectuner_ext.observation import Observation
+from spectuner_ext.pipeline.products import write_products
+from spectuner_ext.pipeline.spectrum import fit_spectrum
+from spectuner_ext.pipeline.tables import correlation_tables, parameters_table, peaks_table, spectra_tables
+from spectuner_ext.pipeline.wording import table_of_words
+from spectuner_ext.spectroscopy import LineDatabase
+
+from .log import TaskLog
+from .parameters import SDFIT_LTE, described, validated
+from .preparation import FITTED, Prepared, check_outputs, open_catalogue, prepare
+from .progress import Reporter, progress_line
+from .record import call_record, provenance
+
+__all__ = ["sdfit_lte"]
+
+
+def sdfit_lte(
+    infile: Any = "",
+    species: Any = "",
+    outfile: str = "",
+    joint: bool = False,
+    components: Any = 1,
+    loss: str = "chi2",
+    optimizer: str = "auto",
+    ninit: int | None = None,
+    initial: Any = None,
+    bounds: Any = None,
+    fixed: Any = None,
+    vlsr: Any = None,
+    beam: Any = None,
+    continuum: Any = None,
+    noise: Any = None,
+    mask: Any = None,
+    catalogue: Any = "",
+    offset: Any = 0.0,
+    noise_factor: float = 4.0,
+    rel_height: float = 0.25,
+    clip_negative: bool = False,
+    max_evaluations: int | None = None,
+    seed: int = 0,
+    rest_frequency: Any = None,
+    t_cmb: Any = None,
+    plots: bool = True,
+    overwrite: bool = False,
+    logfile: str = "",
+    progress: Any = None,
+) -> dict[str, Any]:  # noqa: D103 - the docstring is put together below, from the list of parameters
+    given = dict(locals())
+    log = TaskLog("sdfit_lte")
+    values = validated(SDFIT_LTE, given)
+    check_outputs(values)
+    log.info("##### Begin Task: sdfit_lte #####")
+    try:
+        with open_catalogue(values["catalogue"]) as database:
+            prepared = prepare(values, database)
+            call = call_record(given, {p.name: p.default for p in SDFIT_LTE}, values["outfile"])
+            log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+            _note_input(log, prepared, database)
+            fits = _fit_all(prepared, values, database, log)
+            origin = provenance(prepared, database, call)
+        result = _result(prepared.observation, fits, values, call, origin)
+        for words in table_of_words(result["parameters"]):
+            log.info(_sentence(words))
+        log.info("##### End Task: sdfit_lte #####")
+        if values["outfile"]:
+            result["files"] = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
+    except Exception as error:
+        log.severe(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        if values["logfile"]:
+            log.append_to(values["logfile"])
+    return result
+
+
+def _note_input(log: TaskLog, prepared: Prepared, database: LineDatabase) -> None:
+    log.info(f"catalogue {database.path.name}, SHA-256 {database.checksum}")
+    for w in prepared.observation.windows:
+        log.info(
+            f"window {w.name}: {w.nu[0]:.3f} to {w.nu[-1]:.3f} MHz (rest), {w.nu.size} channels, "
+            f"{w.notes.get('n_nan', 0)} of them NaN and left out, {w.notes.get('n_masked', 0)} masked; "
+            f"noise {np.median(w.sigma[w.mask]):.4g} K ({w.notes.get('noise_source', 'given')})"
+        )
+
+
+def _fit_all(
+    prepared: Prepared, values: Mapping[str, Any], database: LineDatabase, log: TaskLog
+) -> list[FitResult]:
+    """One fit for each group; a cancelled one is the last."""
+    wanted = values["progress"]
+    report = Reporter(progress_line() if wanted is True else wanted or None, len(prepared.groups))
+    options = {name: values[name] for name in FITTED if values[name] is not None}
+    fits: list[FitResult] = []
+    for group, requests in zip(prepared.groups, prepared.per_group, strict=True):
+        report.start(" + ".join(group))
+        watch = report if report.inner else None
+        fit = fit_spectrum(prepared.observation, group, database, **requests, **options, progress=watch)
+        log.info(
+            f"{' + '.join(group)}: {fit.status.name} after {fit.n_evaluations} spectra, {fit.loss_name} {fit.loss:.6g}, "
+            f"chi2 {fit.chi2:.6g} for {fit.n_data - fit.n_free} degrees of freedom. {fit.message}".rstrip()
+        )
+        fits.append(fit)
+        if fit.status == Status.CANCELLED:
+            left = [s for g in prepared.groups[len(fits) :] for s in g]
+            log.info(f"cancelled by progress; not fitted: {', '.join(left) or 'nothing else'}")
+            break
+    return fits
+
+
+def _result(
+    observation: Observation,
+    fits: list[FitResult],
+    values: Mapping[str, Any],
+    call: dict[str, Any],
+    origin: dict[str, Any],
+) -> dict[str, Any]:
+    peaks = {name: values[name] for name in ("noise_factor", "rel_height", "clip_negative")}
+    return {
+        "parameters": parameters_table(fits, {**origin, "call": json.dumps(call)}),
+        "spectra": spectra_tables(observation, fits),
+        "correlations": correlation_tables(fits),
+        "peaks": peaks_table(observation, fits, **peaks),
+        "files": {},
+        "call": call,
+        "provenance": origin,
+    }
+
+
+def _sentence(words: Mapping[str, str]) -> str:
+    """Outcome of one component for the log."""
+    numbers = ", ".join(f"{k} {v}" for k, v in words.items() if k not in ("component", "peaks", "outcome", "remarks"))
+    remarks = f" ({words['remarks']})" if words["remarks"] else ""
+    return f"{words['component']}: {words['outcome']}, {words['peaks']} peaks matched; {numbers}{remarks}"
+
+
+sdfit_lte.__doc__ = f"""sdfit_lte -- fit LTE models of molecules to spectral lines
+
+Each species, or each set of species that are fitted together, is one fit of a uniform LTE slab per component to all
+windows: source size (or filling factor), excitation temperature, total column density, line width and velocity.
+All parameters are checked before any work starts. Nothing is printed, and nothing is written without outfile.
+
+Parameters
+----------
+{described(SDFIT_LTE)}
+
+Returns
+-------
+dict
+    parameters : QTable, a row per species and component: values with 1 sigma errors, status, detected, flags.
+    spectra : list of QTable, one per window: observed, model, residual and a column per component.
+    correlations : dict, species of a fit to the correlation matrix of its free parameters, as QTable.
+    peaks : QTable of observed and predicted peaks, and whether they meet.
+    files : dict, ending to path of the products; read them with spectuner_ext.pipeline.products.read_products.
+    call : dict, the JSON-like parameters; ``sdfit_lte(**result["call"])`` repeats the fit number for number.
+    provenance : dict, versions, catalogue and input checksums, noise.
+
+Raises
+------
+InputError
+    Before any work, when a parameter cannot be used; the message begins with its name.
+OutputExistsError
+    When a product exists and overwrite is not set.
+
+Examples
+--------
+>>> from spectuner_tasks import sdfit_lte
+>>> result = sdfit_lte("spw*.fits", "CH3OH", "fits/ch3oh", vlsr="2.7 km/s")  # doctest: +SKIP
+>>> result["parameters"]["T_ex", "T_ex_err"]  # doctest: +SKIP
+"""

@@ -1,0 +1,220 @@
+"""Is it there, and can its parameters be believed? Detection, upper limits and the flags of each component."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from ..lte.parameters import BOUNDS
+from .problem import Problem
+from .result import FitFlag
+from .uncertainty import Uncertainty
+
+__all__ = ["Detection", "component_flags", "detect", "upper_limit"]
+
+FloatArray = NDArray[np.float64]
+
+MIN_SIGNIFICANCE = 5.0
+"""A component is not detected below this many sigma of its own matched filter."""
+MIN_PRESENT = 0.75
+"""... or when less than this fraction of the emission it predicts is in the data."""
+MAX_FALSE_ALARM = 0.05
+"""... or when more than this fraction of copies shifted to wrong velocities find as much of it."""
+OPAQUE_TAU = 300.0
+_SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
+"""km/s; those within three line widths are left out, so that a line does not see itself, and all are within the
+margin for which lines outside the windows are at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Evidence for one component.
+
+    Parameters
+    ----------
+    detected : bool
+    significance : float
+        Matched-filter signal over noise, ``sum(w d m) / sqrt(sum(w m^2))``, the other components taken out.
+    present : float
+        Fraction of the predicted emission (weighted by its own strength) that the data contain.
+    false_alarm : float
+        Fraction of copies at wrong velocities of which at least as much is present; what unrelated lines do.
+    missing : int
+        Predicted lines above five sigma at which the data show less than a third.
+    predicted : int
+        Predicted lines above five sigma.
+    """
+
+    detected: bool
+    significance: float
+    present: float
+    false_alarm: float
+    missing: int
+    predicted: int
+
+
+def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
+    """Weigh the evidence for one component of a solution.
+
+    Parameters
+    ----------
+    problem : Problem
+    x : array, (n_free,)
+    component : int
+    """
+    data = problem.fit.data
+    theta = problem.components(x)
+    alone = problem.model.spectrum(theta[component], [problem.species[component]])
+    rest = data.value - (problem.spectrum(x) - alone)
+    weight = data.weight
+    power = float(np.sum(weight * alone**2))
+    if not power > 0:
+        return Detection(False, 0.0, 0.0, 1.0, 0, 0)
+    significance = float(np.sum(weight * rest * alone) / np.sqrt(power))
+    present = _present(alone, rest, weight)
+    shifted = np.array([_present(m, rest, weight) for m in _shifted(problem, theta[component], component)])
+    shifted = shifted[np.isfinite(shifted)]
+    # with no copy to compare (a line too broad to be moved off itself) the noise alone has to decide
+    false_alarm = float(np.mean(shifted >= present)) if shifted.size else 0.0
+    missing, predicted = _missing(problem, alone, rest)
+    detected = significance >= MIN_SIGNIFICANCE and present >= MIN_PRESENT and false_alarm <= MAX_FALSE_ALARM
+    return Detection(bool(detected), significance, present, false_alarm, missing, predicted)
+
+
+def _present(model: FloatArray, data: FloatArray, weight: FloatArray) -> float:
+    """Fraction of the model's power that the data contain, each channel counting at most fully.
+
+    Noise takes from a channel that counts at most fully; the sum is divided by what it would be on average if the
+    model were true.
+    """
+    used = (weight > 0) & (model != 0)
+    if not used.any():
+        return float("nan")
+    m, w = np.abs(model[used]), weight[used]
+    overlap = np.clip(data[used] * np.sign(model[used]), 0.0, m)
+    # mean of min(max(m + sigma z, 0), m) for a normal z
+    a = m * np.sqrt(w)
+    expected = m * (ndtr(a)) - (1.0 - np.exp(-0.5 * a * a)) / np.sqrt(2.0 * np.pi * w)
+    return float(np.sum(w * m * overlap) / np.sum(w * m * expected))
+
+
+def _shifted(problem: Problem, theta: FloatArray, component: int) -> list[FloatArray]:
+    """The component at wrong velocities."""
+    copies = []
+    for shift in _SHIFTS[np.abs(_SHIFTS) > 3.0 * theta[3]]:
+        moved = theta.copy()
+        moved[4] += shift
+        copies.append(problem.model.spectrum(moved, [problem.species[component]]))
+    return copies
+
+
+def _missing(problem: Problem, alone: FloatArray, rest: FloatArray) -> tuple[int, int]:
+    """Predicted lines that are absent, and all that should be seen."""
+    noise = np.zeros(alone.size)
+    used = problem.fit.data.weight > 0
+    noise[used] = problem.fit.data.weight[used] ** -0.5
+    strong = used & (np.abs(alone) > 5.0 * noise)
+    start = problem.fit.grid.start
+    missing = predicted = 0
+    for a, b in zip(start[:-1], start[1:], strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], strong[a:b].astype(int), [0]])))
+        for first, last in edges.reshape(-1, 2):
+            top = a + first + int(np.argmax(np.abs(alone[a + first : a + last])))
+            near = slice(max(top - 1, a), min(top + 2, b))
+            seen = float(np.median(rest[near][used[near]] * np.sign(alone[top])))
+            predicted += 1
+            missing += seen < abs(alone[top]) / 3.0 and abs(alone[top]) - seen > 5.0 * noise[top]
+    return missing, predicted
+
+
+def upper_limit(problem: Problem, x: FloatArray, component: int, assumed: FloatArray) -> float:
+    """3 sigma upper limit on N_tot of an undetected component [cm^-2].
+
+    Unrelated lines may add emission to the data, so only a model that exceeds them counts against a column density.
+    Over the n channels of the component's brighter lines, ``t(N) = sum min((d - m) / sigma, 0)^2`` has for pure
+    noise the mean n/2 and the variance 5n/4; the limit is where t has grown by three standard deviations above
+    its value without the component. (The same with signs reversed where the component absorbs.)
+
+    Parameters
+    ----------
+    problem : Problem
+    x : array, (n_free,)
+        Solution; the other components are taken out of the data.
+    component : int
+    assumed : array, (5,)
+        Filling factor, T_ex [K], (ignored), FWHM [km/s], v_off [km/s].
+
+    Returns
+    -------
+    float
+        NaN when even the largest allowed column density does not exceed the data.
+    """
+    data, model = problem.fit.data, problem.model
+    species = [problem.species[component]]
+    alone = model.spectrum(problem.components(x)[component], species)
+    rest = data.value - (problem.spectrum(x) - alone)
+    theta = assumed.copy()
+
+    def spectrum(log_n: float) -> FloatArray:
+        theta[2] = 10.0**log_n
+        return model.spectrum(theta, species)
+
+    low, high = 5.0, np.log10(BOUNDS["N_tot"][1])
+    thin = spectrum(low)
+    lines = (np.abs(thin) > 0.2 * np.max(np.abs(thin))) & (data.weight > 0)
+    if not lines.any():
+        return float("nan")
+    sign, root, observed = np.sign(thin[lines]), np.sqrt(data.weight[lines]), rest[lines]
+
+    def excess(m: FloatArray) -> float:
+        return float(np.sum(np.minimum((observed - m) * sign * root, 0.0) ** 2))
+
+    allowed = excess(np.zeros(observed.size)) + 3.0 * np.sqrt(1.25 * observed.size)
+    if excess(spectrum(high)[lines]) < allowed:
+        return float("nan")
+    while high - low > 1e-3:
+        middle = 0.5 * (low + high)
+        if excess(spectrum(middle)[lines]) < allowed:
+            low = middle
+        else:
+            high = middle
+    return float(10.0**high)
+
+
+def component_flags(
+    problem: Problem,
+    x: FloatArray,
+    component: int,
+    uncertainty: Uncertainty,
+    detection: Detection,
+    n_peaks: int,
+    tau_max: float,
+) -> FitFlag:
+    """Reasons to read a component's parameters with care."""
+    index = problem.space.layout.index[component]
+    theta = problem.components(x)[component]
+    flags = FitFlag.NONE
+    own = [i for i in index if i >= 0]
+    if any(uncertainty.at_bound[i] for i in own):
+        flags |= FitFlag.AT_BOUND
+    if not detection.detected:
+        flags |= FitFlag.NOT_DETECTED
+    if detection.missing:
+        flags |= FitFlag.PREDICTED_LINE_ABSENT
+    if tau_max > OPAQUE_TAU:
+        flags |= FitFlag.OPAQUE
+    if any(not np.isfinite(uncertainty.error[i]) for i in own):
+        flags |= FitFlag.ERRORS_UNRELIABLE
+    widest = problem.upper[index[3]] if index[3] >= 0 else np.inf
+    if n_peaks == 0 and index[3] >= 0 and x[index[3]] > widest - 0.05:
+        flags |= FitFlag.DEGENERATE_CORNER
+    if index[0] >= 0 and index[2] >= 0:
+        correlation = uncertainty.correlation[index[0], index[2]]
+        if tau_max < 0.1 or not abs(correlation) < 0.98:
+            flags |= FitFlag.SIZE_N_DEGENERATE
+    if index[1] >= 0 and not uncertainty.error[index[1]] < 0.5 * theta[1]:
+        flags |= FitFlag.T_EX_UNCONSTRAINED
+    if bool(problem.model.transitions[problem.species[component]].partition.is_extrapolated(theta[1])):
+        flags |= FitFlag.PARTITION_EXTRAPOLATED
+    return flags

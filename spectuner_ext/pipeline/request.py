@@ -1,0 +1,227 @@
+"""What the user asked for, turned into components: names, bounds, fixed values and guesses in fit terms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from ..errors import InputError, SpeciesError
+from ..lte.model import line_ranges
+from ..lte.parameters import PARAMETERS
+from ..lte.reference import filling_factor
+from ..observation.observation import Observation
+from ..spectroscopy import LineDatabase, Transitions
+
+__all__ = ["Component", "components_for", "transitions_for"]
+
+FloatArray = NDArray[np.float64]
+
+NAMES = (*PARAMETERS, "source_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component to fit.
+
+    Parameters
+    ----------
+    species : int
+        Position in the list of species.
+    number : int
+        Within its species, from 1.
+    label : str
+    bounds : mapping
+        Parameter name to (low, high).
+    fixed, initial : mapping
+        Parameter name to value.
+    """
+
+    species: int
+    number: int
+    label: str
+    bounds: Mapping[str, tuple[float, float]]
+    fixed: Mapping[str, float]
+    initial: Mapping[str, float]
+
+
+def transitions_for(
+    observation: Observation, species: Sequence[str], database: LineDatabase
+) -> list[Transitions]:
+    """Lines of each species that can reach the windows.
+
+    Raises
+    ------
+    SpeciesError
+        If a name is unknown or ambiguous, given twice, or has no line in range.
+    """
+    resolved = [database.resolve(name) for name in species]
+    twice = sorted({name for name in resolved if resolved.count(name) > 1})
+    if twice:
+        raise SpeciesError(f"species: {', '.join(twice)} is given more than once; use components for several")
+    ranges = line_ranges(observation)
+    found = []
+    for given, name in zip(species, resolved, strict=True):
+        lines = database.select(name, ranges, hyperfine="merge")
+        inside = [
+            np.count_nonzero((lines.frequency >= w.edges[0]) & (lines.frequency <= w.edges[-1]))
+            for w in observation.windows
+        ]
+        if not sum(inside):
+            spans = ", ".join(f"{w.edges[0]:.1f}-{w.edges[-1]:.1f}" for w in observation.windows)
+            raise SpeciesError(
+                f"species: {given} ({name}) has no line in the observed range ({spans} MHz, rest frame); "
+                "check vlsr and the catalogue, or leave it out"
+            )
+        found.append(lines)
+    return found
+
+
+def components_for(
+    observation: Observation,
+    names: Sequence[str],
+    resolved: Sequence[str],
+    *,
+    components: Mapping[str, int] | int | None = None,
+    bounds: Mapping[str, object] | None = None,
+    fixed: Mapping[str, object] | None = None,
+    initial: Mapping[str, object] | Table | None = None,
+) -> list[Component]:
+    """One `Component` for each that is to be fitted, species by species.
+
+    Parameters
+    ----------
+    observation : Observation
+    names, resolved : sequence of str
+        Species as the user typed them, and as the catalogue calls them.
+    components : int or mapping of name to int, optional
+    bounds, fixed, initial : mapping, optional
+        ``{parameter: value}`` for all, or ``{species or '*': {parameter: value}}``; a species' own entry wins. A
+        value may be a list with one entry per component. `initial` may be the table of an earlier result.
+
+    Raises
+    ------
+    InputError
+        Naming the argument, if a species or parameter is unknown or a value has the wrong form.
+    """
+    scale = observation.beam_scale
+    if isinstance(initial, Table):
+        initial = _from_table(initial)
+    result = []
+    for i, (name, full) in enumerate(zip(names, resolved, strict=True)):
+        count = components if isinstance(components, int) else (components or {}).get(name, 1)
+        if count < 1:
+            raise InputError(f"components: {name} needs at least one component, got {count}")
+        given = {
+            key: _for_species(argument, key, name, full, resolved, names)
+            for key, argument in (("bounds", bounds), ("fixed", fixed), ("initial", initial))
+        }
+        for c in range(count):
+            own = {key: _for_component(values, key, c, count) for key, values in given.items()}
+            result.append(
+                Component(
+                    species=i,
+                    number=c + 1,
+                    label=f"{full} #{c + 1}",
+                    bounds={k: v for k, v in _sizes(own["bounds"], "bounds", scale).items()},
+                    fixed={k: float(v) for k, v in _sizes(own["fixed"], "fixed", scale).items()},
+                    initial={k: float(v) for k, v in _sizes(own["initial"], "initial", scale).items()},
+                )
+            )
+    return result
+
+
+def _from_table(table: Table) -> dict[str, dict[str, list[float]]]:
+    """Values of an earlier result, by species."""
+    if "species" not in table.colnames:
+        raise InputError("initial: a table of starting values needs a column 'species'")
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in table:
+        own = values.setdefault(str(row["species"]), {})
+        for name in PARAMETERS:
+            if name in table.colnames:
+                value = row[name]
+                own.setdefault(name, []).append(float(getattr(value, "value", value)))
+    return values
+
+
+def _for_species(
+    argument: Mapping[str, object] | None,
+    key: str,
+    name: str,
+    full: str,
+    resolved: Sequence[str],
+    names: Sequence[str],
+) -> dict[str, object]:
+    """Entries of an argument that apply to one species."""
+    if not argument:
+        return {}
+    flat = {k: v for k, v in argument.items() if k in NAMES}
+    nested = {k: v for k, v in argument.items() if k not in NAMES}
+    for k, v in nested.items():
+        if not isinstance(v, Mapping):
+            raise InputError(f"{key}: unknown parameter {k!r}; choose from {', '.join(NAMES)}")
+        if k not in {"*", *names, *resolved}:
+            raise InputError(f"{key}: {k!r} is not among the fitted species {', '.join(names)}")
+        for parameter in v:
+            if parameter not in NAMES:
+                raise InputError(f"{key}: unknown parameter {parameter!r}; choose from {', '.join(NAMES)}")
+    merged = dict(flat)
+    for k in ("*", full, name):
+        merged.update(nested.get(k, {}))  # type: ignore[call-overload]
+    return merged
+
+
+def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -> dict[str, object]:
+    """Entry c of values that come one per component."""
+    own: dict[str, object] = {}
+    for name, value in values.items():
+        if key == "bounds":
+            pair = np.asarray(value, dtype=object)
+            if pair.shape == (count, 2):
+                pair = pair[c]
+            if pair.shape != (2,):
+                raise InputError(f"bounds: {name} needs (low, high), got {value!r}")
+            own[name] = (_number(pair[0], key, name), _number(pair[1], key, name))
+        elif isinstance(value, list | tuple | np.ndarray):
+            if len(value) != count:
+                raise InputError(f"{key}: {name} has {len(value)} values for {count} component(s)")
+            own[name] = _number(value[c], key, name)
+        else:
+            own[name] = _number(value, key, name)
+    return own
+
+
+_UNITS = {"T_ex": "K", "N_tot": "cm-2", "fwhm": "km/s", "v_off": "km/s", "source_size": "arcsec", "filling_factor": ""}
+
+
+def _number(value: object, key: str, name: str) -> float:
+    """A plain number in the working unit."""
+    from astropy import units as u
+
+    try:
+        if isinstance(value, u.Quantity):
+            return float(value.to_value(_UNITS[name]))
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, u.UnitConversionError) as problem:
+        raise InputError(
+            f"{key}: {name} needs a number [{_UNITS[name] or 'dimensionless'}], got {value!r}"
+        ) from problem
+
+
+def _sizes(values: Mapping[str, object], key: str, scale: float) -> dict[str, object]:
+    """The same with source sizes [arcsec] turned into filling factors of the reference beam."""
+    converted = dict(values)
+    if "source_size" not in converted:
+        return converted
+    size = converted.pop("source_size")
+    if "filling_factor" in converted:
+        raise InputError(f"{key}: give source_size or filling_factor, not both: each follows from the other")
+    if not np.isfinite(scale):
+        raise InputError(f"{key}: source_size needs a beam; give beam, or use filling_factor")
+    if np.any(np.asarray(size, dtype=float) <= 0):
+        raise InputError(f"{key}: source_size must be positive, got {size}")
+    eta = filling_factor(np.asarray(size, dtype=float), scale**2)
+    converted["filling_factor"] = tuple(eta) if eta.ndim else float(eta)
+    return converted

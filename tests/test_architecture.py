@@ -1,0 +1,146 @@
+"""What the layout of the packages promises: layers, homes of libraries, names, and a light import."""
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "spectuner_ext": ROOT / "spectuner_ext",
+    "spectuner_tasks": ROOT / "casa_tasks" / "spectuner_tasks",
+    "spectuner_widgets": ROOT / "widgets" / "spectuner_widgets",
+}
+SOURCES = {
+    f"{package}/{path.relative_to(folder).as_posix()}": path
+    for package, folder in PACKAGES.items()
+    for path in sorted(folder.rglob("*.py"))
+}
+
+HOMES = {
+    "astroquery": ["spectuner_ext/spectroscopy/catalogues/*"],
+    "bokeh": ["spectuner_ext/pipeline/html.py", "spectuner_widgets/*"],
+    "casadata": ["spectuner_ext/spectroscopy/*"],
+    "matplotlib": ["spectuner_ext/pipeline/plots.py"],
+    "scipy.optimize": ["spectuner_ext/fitting/local.py"],
+    "typer": ["spectuner_ext/cli.py", "spectuner_tasks/command_line.py"],
+}
+"""The files that may import a library; the rest reach it through them."""
+
+HEAVY = [
+    "astroquery",
+    "bokeh",
+    "casadata",
+    "matplotlib",
+    "numba",
+    "scipy.optimize",
+    "spectral_cube",
+    "specutils",
+    "torch",
+]
+VAGUE = {"common", "helper", "helpers", "misc", "util", "utils"}
+
+
+def test_contracts_between_layers_are_kept():
+    lint = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = run([sys.executable, "-c", lint, "--no-cache"], cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_is_light(tmp_path):
+    child = """
+import json, os, sys
+before = os.times()
+import spectuner_ext
+after = os.times()
+cpu = after.user + after.system - before.user - before.system
+print(json.dumps({"cpu": cpu, "modules": sorted(sys.modules)}))
+"""
+    done = run([sys.executable, "-c", child], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert "spectuner_ext" in seen["modules"]
+    assert not set(HEAVY) & set(seen["modules"])
+    assert seen["cpu"] < 1.0
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_module_says_what_it_is_for(name):
+    assert ast.get_docstring(ast.parse(SOURCES[name].read_text("utf-8")))
+
+
+def test_files_are_named_for_an_idea():
+    parts = {part for name in SOURCES for part in Path(name).with_suffix("").parts}
+    assert not VAGUE & parts
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_library_has_one_home(library):
+    strangers = [
+        f"{name}:{line}"
+        for name, path in SOURCES.items()
+        if not any(fnmatch(name, home) for home in HOMES[library])
+        for line, imported in imports(path.read_text("utf-8"))
+        if f"{imported}.".startswith(f"{library}.")
+    ]
+    assert not strangers
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import scipy.optimize",
+        "import scipy.optimize as so",
+        "from scipy import optimize",
+        "from scipy.optimize import minimize",
+        "def f():\n    from scipy.optimize import minimize",
+        "so = importlib.import_module('scipy.optimize')",
+        "so = require('scipy.optimize', extra='all')",
+    ],
+)
+def test_every_way_to_import_is_seen(source):
+    assert any(f"{name}.".startswith("scipy.optimize.") for _, name in imports(source))
+
+
+def test_every_dependency_is_pinned_within_its_bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    # CASA comes in an environment of its own; the tools of the documentation are not pinned.
+    extras = [
+        ours for extra, ours in project["optional-dependencies"].items() if extra not in ("casa", "docs")
+    ]
+    wanted = [Requirement(text) for group in [project["dependencies"], *extras] for text in group]
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    versions = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in wanted:
+        if requirement.name != project["name"]:
+            assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+
+
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run to the end and keep what was printed."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that `source` imports from elsewhere, by statement or by call."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in names)
+            case ast.Call(
+                func=ast.Name(id="require" | "import_module" | "__import__")
+                | ast.Attribute(attr="require" | "import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield node.lineno, name
