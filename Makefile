@@ -11,6 +11,7 @@ RECENT = "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 PIP = "$(VENV)/bin/python" -m pip --disable-pip-version-check -qq
 # A virtual environment holds its own path; one that was copied or moved with the tree is made anew.
 MADE_HERE = "$(CURDIR) $(VENV)"
+COMMA = ,
 CORE = $(VENV)/.installed-core
 TEST = $(VENV)/.installed-test
 
@@ -55,19 +56,22 @@ $(VENV)/.made-in: moved
 endif
 $(VENV)/.made-in:
 	@p="$(PYTHON)"; test -n "$$p" && $(RECENT) || { \
-	  echo "Python 3.11 or later is needed, but PYTHON is '$$p' and $$("$$p" --version 2>&1);" \
+	  echo "Python 3.11 or later is needed, but PYTHON is '$$p' and $$("$$p" --version 2>&1 | head -n 1);" \
 	       "name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	"$(PYTHON)" -m venv $$(test -e "$@" && echo --clear) "$(VENV)"
 	@echo $(MADE_HERE) > "$(VENV)/.made-in"
 
-$(CORE): $(VENV)/.made-in pyproject.toml constraints.txt
-	@echo "installing spectuner-ext and what it needs into $(VENV): some minutes the first time"
-	@# First, so that a build of torch for the CPU that is at hand is taken and then kept.
+# torch comes first, so that a build for the CPU that is at hand is taken and then kept.
+define install
+	@echo "installing spectuner-ext$(1) into $(VENV): some minutes the first time"
 	$(PIP) install --constraint constraints.txt torch
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable ".$(1)"
+endef
+
+$(CORE): $(VENV)/.made-in pyproject.toml constraints.txt
+	$(call install)
 	@touch "$(CORE)"
 
-$(TEST): $(CORE)
-	@echo "installing the extras test and catalogues into $(VENV)"
-	$(PIP) install --constraint constraints.txt --editable ".[test,catalogues]"
-	@touch "$(TEST)"
+$(TEST): $(VENV)/.made-in pyproject.toml constraints.txt
+	$(call install,[test$(COMMA)catalogues])
+	@touch "$(CORE)" "$(TEST)"

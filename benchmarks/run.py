@@ -10,6 +10,7 @@ found; see `README.md` for what the rows mean.
 import argparse
 import json
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -165,13 +166,15 @@ def main():
         "cases": {},
     }
     with tempfile.TemporaryDirectory() as folder:
+        # a copy, since the cached file goes when the package brings a newer catalogue
+        catalogue = shutil.copy(options.catalogue, folder)
         for name in options.setups:
             for species in SETUPS[name].truth:
                 formula = species.split(";")[0]
                 if options.species and formula not in options.species:
                     continue
                 title = f"{name}:{formula}"
-                results["cases"][title] = case_results(name, species, options.catalogue, folder, options)
+                results["cases"][title] = case_results(name, species, catalogue, folder, options)
                 show(title, results["cases"][title])
                 if options.out:
                     options.out.write_text(json.dumps(results, indent=1))

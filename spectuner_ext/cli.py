@@ -1,7 +1,8 @@
 """The command ``spectuner``: catalogue commands, and whatever packages offer as ``spectuner.commands``.
 
-Such an entry point is a plain function. Each of its parameters is annotated as ``Annotated[type, "help text"]``;
-those without a default become arguments, those with one options, and a default of ``...`` means a required option.
+Such an entry point is a plain function. Each of its parameters is annotated as ``Annotated[type, "help
+text"]``; those without a default become arguments, those with one options, and a default of ``...`` means a
+required option.
 """
 
 import functools
@@ -61,7 +62,8 @@ def _show_version(value: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
     ] = False,
 ) -> None:
     """Fit molecular lines under LTE."""
@@ -142,14 +144,14 @@ def _search(
 
     with LineDatabase.open(catalogue or None) as database:
         found = [database.entry(name) for name in database.search(text)]
-    rows = [
-        {"name": e.name, "list": e.origin.catalogue, "tag": e.origin.tag, "t_min": e.t_min, "t_max": e.t_max} for e in found
-    ]
     if as_json:
-        print(json.dumps(rows, indent=2))
+        keys = ("name", "list", "tag", "t_min", "t_max")
+        rows = [(e.name, e.origin.catalogue, e.origin.tag, e.t_min, e.t_max) for e in found]
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
         return
-    for row in rows:
-        print("{name:<32} {list:<8} {tag:>6}  Q from {t_min:g} to {t_max:g} K".format(**row))
-    if not rows:
+    for e in found:
+        span = f"Q from {e.t_min:g} to {e.t_max:g} K"
+        print(f"{e.name:<32} {e.origin.catalogue:<8} {e.origin.tag:>6}  {span}")
+    if not found:
         print(f"no entry holds {text!r}", file=sys.stderr)
         raise typer.Exit(1)

@@ -36,7 +36,7 @@ class OutputExistsError(SpectunerError, FileExistsError):
     """A product is already there and ``overwrite`` was not given."""
 
 
-class SpectunerWarning(AstropyUserWarning):
+class SpectunerWarning(AstropyUserWarning):  # type: ignore[misc]  # astropy has no types
     """Something was done that the user should know of, such as an extrapolated partition function."""
 
 

@@ -18,7 +18,7 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     # pytest-remotedata, if it is installed, brings the same option and the same meaning of the marker.
-    if not pluginmanager.hasplugin("remotedata"):
+    if not pluginmanager.hasplugin("pytest_remotedata"):
         parser.addoption("--remote-data", action="store_true", help="run the tests that need the network")
 
 

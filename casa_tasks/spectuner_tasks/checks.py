@@ -1,4 +1,4 @@
-"""Checks of single parameters: each takes what the user gave and the parameter's name, and returns what to work with."""
+"""Checks of single parameters: what the user gave and the parameter's name in, what to work with out."""
 
 import math
 import os
@@ -9,6 +9,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable, Table
+
 from spectuner_ext.errors import InputError
 from spectuner_ext.observation.beams import as_beam
 from spectuner_ext.observation.exclusion import as_exclusion
@@ -195,7 +196,9 @@ def initial(value: Any, name: str) -> Any:
     if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
         value = _table_of(value, name)
     if not isinstance(value, Table):
-        raise InputError(f"{name}: must be a mapping, a table of parameters or the name of its file, got {value!r}")
+        raise InputError(
+            f"{name}: must be a mapping, a table of parameters or the name of its file, got {value!r}"
+        )
     missing = [c for c in ("species", "T_ex", "N_tot", "fwhm", "v_off") if c not in value.colnames]
     if missing:
         raise InputError(f"{name}: the table lacks the columns {', '.join(missing)}")
@@ -255,7 +258,9 @@ def _quantity(value: Any, name: str) -> Any:
         try:
             value = u.Quantity(value)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{name}: cannot read {value!r} as a number with a unit, such as '48 mK'") from error
+            raise InputError(
+                f"{name}: cannot read {value!r} as a number with a unit, such as '48 mK'"
+            ) from error
     if isinstance(value, u.Quantity):
         kinds = (u.K, u.Jy / u.beam, u.Jy / u.sr, u.dimensionless_unscaled)
         if not any(value.unit.is_equivalent(k) for k in kinds):
@@ -268,7 +273,7 @@ def _quantity(value: Any, name: str) -> Any:
 
 
 def _per_species(value: Any, name: str, read: Callable[[Any, str, str], Any]) -> dict[str, dict[str, Any]]:
-    """Mapping per species of a mapping per parameter; a flat one is for all species."""
+    """Read a mapping per species of a mapping per parameter; a flat one is for all species."""
     if not isinstance(value, Mapping):
         raise InputError(f"{name}: must be a mapping such as {{'T_ex': ...}}, got {value!r}")
     flat = not all(isinstance(v, Mapping) for v in value.values())
@@ -285,7 +290,7 @@ def _per_species(value: Any, name: str, read: Callable[[Any, str, str], Any]) ->
 
 
 def _limits(value: Any, parameter: str, what: str) -> Any:
-    """(low, high), or a list of such pairs with one for each component."""
+    """Read (low, high), or a list of such pairs with one for each component."""
     if isinstance(value, list | tuple) and value and all(isinstance(v, list | tuple) for v in value):
         return [_limits(v, parameter, what) for v in value]
     if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
@@ -293,14 +298,15 @@ def _limits(value: Any, parameter: str, what: str) -> Any:
     low, high = (_value(v, parameter, what) for v in value)
     if not low < high:
         raise InputError(
-            f"{what}: the lower bound {low:g} is not below the upper bound {high:g}; give (low, high), or hold it "
+            f"{what}: the lower bound {low:g} is not below the upper bound {high:g}; give (low, "
+            f"high), or hold it "
             "with fixed"
         )
     return low, high
 
 
 def _values(value: Any, parameter: str, what: str) -> Any:
-    """A value, or a list with one for each component."""
+    """Read a value, or a list with one for each component."""
     if isinstance(value, list | tuple):
         return [_value(v, parameter, what) for v in value]
     return _value(value, parameter, what)

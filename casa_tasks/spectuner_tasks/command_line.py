@@ -94,7 +94,7 @@ def _parsed(p: Parameter, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(f"{p.name}: {text!r} is not JSON ({error}); write {{\"T_ex\": [50, 300]}}") from error
+        raise InputError(f'{p.name}: {text!r} is not JSON ({error}); write {{"T_ex": [50, 300]}}') from error
 
 
 def _run(as_json: bool, **parameters: Any) -> None:
@@ -128,7 +128,9 @@ def words_text(result: dict[str, Any]) -> str:
     """Table of parameters for a reader, and the files."""
     from spectuner_ext.pipeline.wording import table_of_words
 
-    return "\n".join([*aligned(table_of_words(result["parameters"])), *(f"wrote {f}" for f in result["files"].values())])
+    return "\n".join(
+        [*aligned(table_of_words(result["parameters"])), *(f"wrote {f}" for f in result["files"].values())]
+    )
 
 
 def aligned(rows: list[dict[str, str]]) -> list[str]:

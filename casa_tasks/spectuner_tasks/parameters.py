@@ -1,4 +1,4 @@
-"""The parameters of `sdfit_lte`, stated once: validation, docstring and command-line options come from here."""
+"""The parameters of `sdfit_lte`, stated once: checks, docstring and command-line options come from here."""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,8 @@ class Parameter:
     description : str
         What it does, with units, as one or more sentences.
     check : callable
-        Takes the value that the user gave and the parameter's name, and returns the value to work with; raises
-        `~spectuner_ext.errors.InputError`.
+        Takes the value that the user gave and the parameter's name, and returns the value to work with;
+        raises `~spectuner_ext.errors.InputError`.
     unit : str
         Of a plain number.
     choices : tuple of str
@@ -56,8 +56,9 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "infile",
         ("string", "stringVec", "variant"),
         "",
-        "Spectra, continuum-subtracted: path or glob pattern of text, ECSV or FITS files; QTable; specutils.Spectrum; "
-        "OneDSpectrum; tuple (axis, intensity); Observation; a list of these. Required.",
+        "Spectra, continuum-subtracted: path or glob pattern of text, ECSV or FITS files; QTable; "
+        "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these. "
+        "Required.",
         required=True,
     ),
     Parameter(
@@ -65,8 +66,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("string", "stringVec", "variant"),
         "",
         "One species, or a list of them, each fitted alone. An inner list, or a set, is fitted together: "
-        "[['CH3OH', 'CH3OCHO'], 'C2H5CN']. Names such as 'CH3OH', '13CH3OH', 'CH3CN;v8=1;' or a catalogue tag. "
-        "Required.",
+        "[['CH3OH', 'CH3OCHO'], 'C2H5CN']. Names such as 'CH3OH', '13CH3OH', 'CH3CN;v8=1;' or a catalogue "
+        "tag. Required.",
         checks.species_groups,
         required=True,
     ),
@@ -119,16 +120,16 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "initial",
         ("record", "string", "variant"),
         None,
-        "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the table "
-        "'parameters' of an earlier result, or its ECSV file.",
+        "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the "
+        "table 'parameters' of an earlier result, or its ECSV file.",
         checks.initial,
     ),
     Parameter(
         "bounds",
         ("record",),
         None,
-        "Limits: {parameter: (low, high)} or {species: {parameter: (low, high)}}. Parameters are source_size [arcsec], "
-        "filling_factor, T_ex [K], N_tot [cm-2], fwhm [km/s], v_off [km/s].",
+        "Limits: {parameter: (low, high)} or {species: {parameter: (low, high)}}. Parameters are "
+        "source_size [arcsec], filling_factor, T_ex [K], N_tot [cm-2], fwhm [km/s], v_off [km/s].",
         checks.bounds,
     ),
     Parameter(
@@ -142,8 +143,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "vlsr",
         ("double", "string", "variant"),
         None,
-        "Velocity of the source, radio convention; frequencies are shifted to its rest frame and v_off is relative "
-        "to it. Not given: the axis is in the rest frame already.",
+        "Velocity of the source, radio convention; frequencies are shifted to its rest frame and v_off is "
+        "relative to it. Not given: the axis is in the rest frame already.",
         checks.scalar(to_kms),
         unit="km/s",
     ),
@@ -151,9 +152,9 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "beam",
         ("string", "record", "variant"),
         None,
-        "Beam: '1.9arcsec', '0.5arcsec,0.4arcsec', '12m' (dish), (major, minor) in arcsec, {'diameter': 12}, "
-        "radio_beam.Beam; a list has one for each window. Not given: from the file, else only a filling factor is "
-        "fitted.",
+        "Beam: '1.9arcsec', '0.5arcsec,0.4arcsec', '12m' (dish), (major, minor) in arcsec, {'diameter': "
+        "12}, radio_beam.Beam; a list has one for each window. Not given: from the file, else only a "
+        "filling factor is fitted.",
         checks.beam,
         unit="arcsec",
     ),
@@ -161,8 +162,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "continuum",
         ("double", "string", "variant"),
         None,
-        "Brightness temperature of the continuum behind the lines, without the CMB; one value, a list with one for "
-        "each window, or an array with one for each channel. Default 0.",
+        "Brightness temperature of the continuum behind the lines, without the CMB; one value, a list with "
+        "one for each window, or an array with one for each channel. Default 0.",
         checks.level(positive=False),
         unit="K",
     ),
@@ -178,8 +179,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "mask",
         ("string", "stringVec", "variant"),
         None,
-        "Sky frequencies to leave out, such as '232100~232110MHz' or a list of them, or (low, high) in MHz; or boolean "
-        "arrays, True where a channel is used.",
+        "Sky frequencies to leave out, such as '232100~232110MHz' or a list of them, or (low, high) in "
+        "MHz; or boolean arrays, True where a channel is used.",
         checks.mask,
         unit="MHz",
     ),
@@ -187,7 +188,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "catalogue",
         ("string", "variant"),
         "",
-        "Line database: SQLite file in the layout of VAMDC or XCLASS. '' takes the one that the package ships.",
+        "Line database: SQLite file in the layout of VAMDC or XCLASS. '' takes the one that the package "
+        "ships.",
         checks.catalogue,
     ),
     Parameter(
@@ -220,13 +222,12 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         checks.boolean,
     ),
     Parameter(
-        "max_evaluations",
+        "seed",
         ("int",),
-        None,
-        "Largest number of model spectra for one fit.",
-        checks.integer(1),
+        0,
+        "Seed of the random numbers; the same seed gives the same result.",
+        checks.integer(0),
     ),
-    Parameter("seed", ("int",), 0, "Seed of the random numbers; the same seed gives the same result.", checks.integer(0)),
     Parameter(
         "rest_frequency",
         ("double", "string", "variant"),
@@ -243,18 +244,21 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         checks.not_negative(checks.scalar(to_kelvin)),
         unit="K",
     ),
-    Parameter("plots", ("bool",), True, "Draw name.png and name.html beside the other products.", checks.boolean),
+    Parameter(
+        "plots", ("bool",), True, "Draw name.png and name.html beside the other products.", checks.boolean
+    ),
     Parameter("overwrite", ("bool",), False, "Replace products of the same name.", checks.boolean),
     Parameter("logfile", ("string",), "", "Text file to which the log is appended.", checks.path),
     Parameter(
         "progress",
         ("bool", "variant"),
         None,
-        "True shows a line with the remaining time on stderr. A callable gets a dict with stage, n_evaluations, "
-        "best_loss and eta_s, and cancels the fit when it returns something true.",
+        "True shows a line with the remaining time on stderr. A callable gets a dict with stage, "
+        "n_evaluations, best_loss and eta_s, and cancels the fit when it returns something true.",
         checks.progress,
     ),
 )
+
 
 def validated(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """Values to work with: every parameter checked by itself, defaults where nothing was given.

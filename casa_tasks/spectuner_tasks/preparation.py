@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from astropy.table import Table
+
 from spectuner_ext.errors import CatalogueError, InputError, OutputExistsError, SpeciesError
 from spectuner_ext.fitting import solver_named
 from spectuner_ext.observation import Observation, observe
@@ -24,9 +25,7 @@ __all__ = ["FITTED", "OBSERVED", "Prepared", "check_outputs", "open_catalogue", 
 OBSERVED = ("vlsr", "beam", "continuum", "noise", "mask", "rest_frequency", "t_cmb")
 """Parameters that go into the observation."""
 
-FITTED = (
-    "loss", "optimizer", "ninit", "offset", "noise_factor", "rel_height", "clip_negative", "seed", "max_evaluations",
-)  # fmt: skip
+FITTED = ("loss", "optimizer", "ninit", "offset", "noise_factor", "rel_height", "clip_negative", "seed")
 """Parameters that go to the fit as they are."""
 
 
@@ -70,7 +69,9 @@ def check_outputs(values: Mapping[str, Any]) -> None:
     there = existing_products(values["outfile"])
     if there and not values["overwrite"]:
         names = ", ".join(p.name for p in there)
-        raise OutputExistsError(f"outfile: {names} in {there[0].parent} exist already; set overwrite=True or another name")
+        raise OutputExistsError(
+            f"outfile: {names} in {there[0].parent} exist already; set overwrite=True or another name"
+        )
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -151,15 +152,19 @@ def _read(values: Mapping[str, Any]) -> Observation:
 def _product(source: Mapping[str, Any]) -> Observation:
     """Observation inside the products of an earlier call, as ``{'observation': 'name.fits'}``."""
     if set(source) != {"observation"}:
-        raise InputError(f"infile: a mapping must be {{'observation': 'name.fits'}}, got the keys {sorted(source)}")
+        raise InputError(
+            f"infile: a mapping must be {{'observation': 'name.fits'}}, got the keys {sorted(source)}"
+        )
     try:
         return observation_of(read_windows(source["observation"]))
     except (InputError, OSError, KeyError) as error:
-        raise InputError(f"infile: {source['observation']} holds no observation of an earlier fit: {error}") from error
+        raise InputError(
+            f"infile: {source['observation']} holds no observation of an earlier fit: {error}"
+        ) from error
 
 
 def _attributed(error: InputError) -> InputError:
-    """The same error under the name of the parameter that it is about, infile where it names none."""
+    """Put the name of the parameter that an error is about in front; infile where it names none."""
     text = str(error)
     found = re.match(rf"(?:.*?: )?({'|'.join(OBSERVED)})\b", text.split("; give")[0])
     return _begins_with(found[1] if found and "Jy" not in text else "infile", error)
@@ -180,7 +185,7 @@ def _check_keys(given: Any, name: str, names: Mapping[str, str]) -> None:
 
 
 def _requests(values: Mapping[str, Any], group: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
-    """What was asked for the species of one group."""
+    """Pick what was asked for the species of one group."""
     own = {*group, *(names[s] for s in group), ALL}
     out: dict[str, Any] = {}
     for name in ("components", "bounds", "fixed", "initial"):
@@ -197,5 +202,5 @@ def _requests(values: Mapping[str, Any], group: tuple[str, ...], names: Mapping[
 
 
 def _components(given: Mapping[str, int], group: tuple[str, ...], names: Mapping[str, str]) -> dict[str, int]:
-    """Number of components by the name as typed."""
+    """Count components by the name as typed."""
     return {s: given.get(s, given.get(names[s], given.get(ALL, 1))) for s in group}

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 __all__ = ["Reporter", "progress_line"]
@@ -12,43 +12,55 @@ EVERY = 0.2
 
 
 class Reporter:
-    """Adds to what a fit reports which of how many fits it is, and passes it on.
+    """Adds to what a fit reports which of how many fits it is and the time left, and passes it on.
+
+    A set of species is fitted species by species and then together. The time left assumes that the stages to
+    come take as long as those that are over; it is None during the first.
 
     Parameters
     ----------
     inner : callable or None
         Gets the dict; a true answer cancels.
-    n_fits : int
+    groups : sequence of sequence of str
+        Species of each fit.
     """
 
-    def __init__(self, inner: Callable[[dict[str, Any]], Any] | None, n_fits: int) -> None:
-        self.inner, self.n_fits, self.fit, self.species = inner, n_fits, 0, ""
-        self.began = time.monotonic()
-        self.cancelled = False
+    def __init__(
+        self, inner: Callable[[dict[str, Any]], Any] | None, groups: Sequence[Sequence[str]]
+    ) -> None:
+        self.inner, self.groups, self.fit = inner, groups, 0
+        self._began = time.monotonic()
+        self._seen: set[tuple[int, object]] = set()
 
-    def start(self, species: str) -> None:
+    def start(self) -> None:
         """Begin the next fit."""
         self.fit += 1
-        self.species = species
 
     def __call__(self, report: dict[str, Any]) -> bool:
         """Pass on; True cancels the fit."""
         if self.inner is None:
             return False
-        whole = {**report, "species": self.species, "fit": self.fit, "n_fits": self.n_fits}
-        if "eta_s" not in whole:
-            whole["eta_s"] = self._eta()
-        self.cancelled = bool(self.inner(whole)) or self.cancelled
-        return self.cancelled
+        self._seen.add((self.fit, report.get("stage")))
+        whole = {
+            "eta_s": self._eta(),
+            **report,
+            "species": " + ".join(self.groups[self.fit - 1]),
+            "fit": self.fit,
+            "n_fits": len(self.groups),
+        }
+        return bool(self.inner(whole))
 
     def _eta(self) -> float | None:
-        """Time left if the other fits take as long as those that are done; None during the first."""
-        done = self.fit - 1
-        return None if done < 1 else (time.monotonic() - self.began) / done * (self.n_fits - done)
+        n_stages = [len(group) + (len(group) > 1) for group in self.groups]
+        here = sum(fit == self.fit for fit, _ in self._seen)
+        done = sum(n_stages[: self.fit - 1]) + here - 1
+        if done < 1:
+            return None
+        return (time.monotonic() - self._began) / done * max(sum(n_stages) - done, 1)
 
 
 def progress_line(stream: TextIO | None = None) -> Callable[[dict[str, Any]], None]:
-    """Reporter that rewrites one line of a terminal, and writes nothing elsewhere."""
+    """Make a reporter that rewrites one line of a terminal, and writes nothing elsewhere."""
     out = stream if stream is not None else sys.stderr
     last = [0.0]
 

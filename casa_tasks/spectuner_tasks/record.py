@@ -12,6 +12,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
+
 from spectuner_ext import __version__
 from spectuner_ext.observation import Beam
 from spectuner_ext.pipeline.products import products_stem
@@ -26,15 +27,15 @@ LARGEST = 256
 """Numbers that a record holds in a list; longer arrays are kept in the FITS product."""
 
 
-class NotJSON(TypeError):
+class NotJSONError(TypeError):
     """A value has no JSON-like form, or too long a one."""
 
 
 def call_record(given: Mapping[str, Any], defaults: Mapping[str, Any], outfile: str) -> dict[str, Any]:
     """JSON-like parameters with which the task repeats a call, number for number.
 
-    Data that were passed as objects cannot be written down; the record then refers to the observation inside the FITS
-    product, and the parameters that went into it are left out.
+    Data that were passed as objects cannot be written down; the record then refers to the observation inside
+    the FITS product, and the parameters that went into it are left out.
 
     Parameters
     ----------
@@ -52,10 +53,10 @@ def call_record(given: Mapping[str, Any], defaults: Mapping[str, Any], outfile: 
     try:
         call["infile"] = _source(given["infile"])
         call.update({n: _special(n, given[n]) for n in OBSERVED if not _is_unset(given[n])})
-    except NotJSON:
+    except NotJSONError:
         kept = str(products_stem(outfile)) + ".fits" if outfile else ""
         call["infile"] = {"observation": kept} if kept else f"<{type(given['infile']).__name__}>"
-        call.update({n: None for n in OBSERVED})
+        call.update(dict.fromkeys(OBSERVED))
     return call
 
 
@@ -71,7 +72,7 @@ def _source(value: Any) -> Any:
         return jsonlike(value)
     if isinstance(value, list | tuple) and value and all(isinstance(v, str | os.PathLike) for v in value):
         return [_source(v) for v in value]
-    raise NotJSON(f"a {type(value).__name__} is kept in the FITS product")
+    raise NotJSONError(f"a {type(value).__name__} is kept in the FITS product")
 
 
 def _special(name: str, value: Any) -> Any:
@@ -85,19 +86,26 @@ def _special(name: str, value: Any) -> Any:
         return [sorted(value, key=str)]
     if name == "species" and isinstance(value, list | tuple):
         return [sorted(v, key=str) if isinstance(v, set | frozenset) else jsonlike(v) for v in value]
-    if name == "beam" and isinstance(value, tuple):
+    if name == "beam" and isinstance(value, list):
+        return [None if v is None else _special(name, v) for v in value]
+    if name == "beam" and (isinstance(value, tuple) or np.ndim(getattr(value, "value", 0)) == 1):
         return {"major": jsonlike(value[0]), "minor": jsonlike(value[1])}
-    if name == "mask" and isinstance(value, tuple | u.Quantity) and len(value) == 2 and np.ndim(value[0]) == 0:
+    if (
+        name == "mask"
+        and isinstance(value, tuple | u.Quantity)
+        and len(value) == 2
+        and np.ndim(value[0]) == 0
+    ):
         return [jsonlike(list(value))]
     return jsonlike(value)
 
 
 def jsonlike(value: Any) -> Any:
-    """The same in numbers, text, lists and mappings.
+    """Write a value in numbers, text, lists and mappings.
 
     Raises
     ------
-    NotJSON
+    NotJSONError
         If there is no such form.
 
     Examples
@@ -131,17 +139,17 @@ def jsonlike(value: Any) -> Any:
         return {k: v for k, v in sizes.items() if np.isfinite(v)}
     if hasattr(value, "major") and hasattr(value, "minor"):
         return {"major": jsonlike(value.major), "minor": jsonlike(value.minor)}
-    raise NotJSON(f"a {type(value).__name__} has no JSON-like form")
+    raise NotJSONError(f"a {type(value).__name__} has no JSON-like form")
 
 
 def _short(value: Any) -> Any:
     if value.size > LARGEST:
-        raise NotJSON(f"an array of {value.size} values is kept in the FITS product")
+        raise NotJSONError(f"an array of {value.size} values is kept in the FITS product")
     return value
 
 
 def _row(row: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Starting values of one row of a table of parameters."""
+    """Take the starting values of one row of a table of parameters."""
     out: dict[str, Any] = {}
     for name in names:
         if name in ("species", "component"):
@@ -189,7 +197,8 @@ def _stamp(file: str) -> dict[str, Any]:
 def repeated(record: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[str]]:
     """Parameters of a recorded call, and in words what is no longer as it was.
 
-    An observation that was kept in the products is looked for beside the record first, so that products can move.
+    An observation that was kept in the products is looked for beside the record first, so that products can
+    move.
 
     Parameters
     ----------
@@ -206,7 +215,9 @@ def repeated(record: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple[d
         if beside.is_file():
             call["infile"] = {"observation": str(beside)}
     if then.get("software") not in (None, f"spectuner-ext {__version__}"):
-        changes.append(f"recorded by {then['software']}, repeated by spectuner-ext {__version__}: numbers may differ")
+        changes.append(
+            f"recorded by {then['software']}, repeated by spectuner-ext {__version__}: numbers may differ"
+        )
     for stamp in then.get("input", ()):
         if Path(stamp["file"]).is_file() and _stamp(stamp["file"]) != stamp:
             changes.append(f"{stamp['file']} has changed since the call was recorded")

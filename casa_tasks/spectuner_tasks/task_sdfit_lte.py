@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from spectuner_ext.fitting.result import FitResult, Status
 from spectuner_ext.observation import Observation
 from spectuner_ext.pipeline.products import write_products
@@ -44,7 +45,6 @@ def sdfit_lte(
     noise_factor: float = 4.0,
     rel_height: float = 0.25,
     clip_negative: bool = False,
-    max_evaluations: int | None = None,
     seed: int = 0,
     rest_frequency: Any = None,
     t_cmb: Any = None,
@@ -52,7 +52,8 @@ def sdfit_lte(
     overwrite: bool = False,
     logfile: str = "",
     progress: Any = None,
-) -> dict[str, Any]:  # noqa: D103 - the docstring is put together below, from the list of parameters
+) -> dict[str, Any]:
+    """Fit; the docstring is replaced below by one made from the list of parameters."""
     given = dict(locals())
     log = TaskLog("sdfit_lte")
     values = validated(SDFIT_LTE, given)
@@ -96,15 +97,16 @@ def _fit_all(
 ) -> list[FitResult]:
     """One fit for each group; a cancelled one is the last."""
     wanted = values["progress"]
-    report = Reporter(progress_line() if wanted is True else wanted or None, len(prepared.groups))
+    report = Reporter(progress_line() if wanted is True else wanted or None, prepared.groups)
     options = {name: values[name] for name in FITTED if values[name] is not None}
     fits: list[FitResult] = []
     for group, requests in zip(prepared.groups, prepared.per_group, strict=True):
-        report.start(" + ".join(group))
+        report.start()
         watch = report if report.inner else None
         fit = fit_spectrum(prepared.observation, group, database, **requests, **options, progress=watch)
         log.info(
-            f"{' + '.join(group)}: {fit.status.name} after {fit.n_evaluations} spectra, {fit.loss_name} {fit.loss:.6g}, "
+            f"{' + '.join(group)}: {fit.status.name} after {fit.n_evaluations} spectra, "
+            f"{fit.loss_name} {fit.loss:.6g}, "
             f"chi2 {fit.chi2:.6g} for {fit.n_data - fit.n_free} degrees of freedom. {fit.message}".rstrip()
         )
         fits.append(fit)
@@ -136,16 +138,19 @@ def _result(
 
 def _sentence(words: Mapping[str, str]) -> str:
     """Outcome of one component for the log."""
-    numbers = ", ".join(f"{k} {v}" for k, v in words.items() if k not in ("component", "peaks", "outcome", "remarks"))
+    numbers = ", ".join(
+        f"{k} {v}" for k, v in words.items() if k not in ("component", "peaks", "outcome", "remarks")
+    )
     remarks = f" ({words['remarks']})" if words["remarks"] else ""
     return f"{words['component']}: {words['outcome']}, {words['peaks']} peaks matched; {numbers}{remarks}"
 
 
 sdfit_lte.__doc__ = f"""sdfit_lte -- fit LTE models of molecules to spectral lines
 
-Each species, or each set of species that are fitted together, is one fit of a uniform LTE slab per component to all
-windows: source size (or filling factor), excitation temperature, total column density, line width and velocity.
-All parameters are checked before any work starts. Nothing is printed, and nothing is written without outfile.
+Each species, or each set of species that are fitted together, is one fit of a uniform LTE slab per component
+to all windows: source size (or filling factor), excitation temperature, total column density, line width and
+velocity. All parameters are checked before any work starts. Nothing is printed, and nothing is written
+without outfile.
 
 Parameters
 ----------
@@ -158,7 +163,8 @@ dict
     spectra : list of QTable, one per window: observed, model, residual and a column per component.
     correlations : dict, species of a fit to the correlation matrix of its free parameters, as QTable.
     peaks : QTable of observed and predicted peaks, and whether they meet.
-    files : dict, ending to path of the products; read them with spectuner_ext.pipeline.products.read_products.
+    files : dict, ending to path of the products; read them with
+    spectuner_ext.pipeline.products.read_products.
     call : dict, the JSON-like parameters; ``sdfit_lte(**result["call"])`` repeats the fit number for number.
     provenance : dict, versions, catalogue and input checksums, noise.
 

@@ -1,6 +1,7 @@
 """Is it there, and can its parameters be believed? Detection, upper limits and the flags of each component."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def _missing(problem: Problem, alone: FloatArray, rest: FloatArray) -> tuple[int
     strong = used & (np.abs(alone) > 5.0 * noise)
     start = problem.fit.grid.start
     missing = predicted = 0
-    for a, b in zip(start[:-1], start[1:], strict=True):
+    for a, b in pairwise(start):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], strong[a:b].astype(int), [0]])))
         for first, last in edges.reshape(-1, 2):
             top = a + first + int(np.argmax(np.abs(alone[a + first : a + last])))

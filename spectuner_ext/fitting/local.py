@@ -159,7 +159,13 @@ def _options(method: str, u0: FloatArray, spread: float, limit: int) -> dict[str
     """Options under which the methods take comparable first steps and stop at the limit."""
     if method == "nelder-mead":
         simplex = np.vstack([u0, *(u0 + np.diag(np.where(u0 + spread <= 1.0, spread, -spread)))])
-        return {"initial_simplex": simplex, "maxfev": limit, "xatol": 1e-5, "fatol": 1e-6, "adaptive": u0.size > 6}
+        return {
+            "initial_simplex": simplex,
+            "maxfev": limit,
+            "xatol": 1e-5,
+            "fatol": 1e-6,
+            "adaptive": u0.size > 6,
+        }
     if method == "cobyla":
         return {"rhobeg": spread, "tol": 1e-5, "maxiter": limit}
     if method == "cobyqa":

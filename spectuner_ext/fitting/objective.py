@@ -92,100 +92,112 @@ def render(x, fit, buf, derivatives):  # type: ignore[no-untyped-def]
     """Model spectrum of fit vector x into ``buf.model``."""
     components_of(x, fit.layout, buf.theta, buf.slope)
     kernel.evaluate(
-        buf.theta, fit.species, fit.grid, fit.lines, fit.accuracy, derivatives, buf.work, buf.model, buf.jacobian
+        buf.theta,
+        fit.species,
+        fit.grid,
+        fit.lines,
+        fit.accuracy,
+        derivatives,
+        buf.work,
+        buf.model,
+        buf.jacobian,
     )
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _active_chi2(model, value, weight, offset):  # type: ignore[no-untyped-def]
-    """Sum of w m [m - 2 (d - o)] over one interval, and of w m."""
-    change, weighted = 0.0, 0.0
-    for i in range(model.shape[0]):
-        wm = weight[i] * model[i]
-        weighted += wm
-        change += wm * (model[i] - 2.0 * (value[i] - offset))
-    return change, weighted
+def _chi2(x, fit, work, model, offset_gradient):  # type: ignore[no-untyped-def]
+    """Chi2 of the rendered model; with offsets in x, also half its derivatives by them."""
+    data, n_line, start = fit.data, fit.n_line_parameters, fit.grid.start
+    value, weight, union = data.value, data.weight, work.union
+    with_offset = x.shape[0] > n_line
+    total = 0.0
+    for w in range(data.s_0.shape[0]):
+        o = x[n_line + w] if with_offset else 0.0
+        total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
+        if with_offset:
+            offset_gradient[n_line + w] = o * data.s_0[w] - data.s_1[w]
+    window = 0
+    for k in range(work.union_count[0]):
+        first, last = union[k, 0], union[k, 1]
+        while start[window + 1] <= first:
+            window += 1
+        o = x[n_line + window] if with_offset else 0.0
+        change, weighted = 0.0, 0.0
+        # unsigned: see spectuner_ext.lte.kernel
+        for i in range(np.uint64(first), np.uint64(last)):
+            wm = weight[i] * model[i]
+            weighted += wm
+            change += wm * (model[i] - 2.0 * (value[i] - o))
+        total += change
+        if with_offset:
+            offset_gradient[n_line + window] += weighted
+    return total
 
 
 @njit(cache=True, nogil=True)
 def chi2(x, fit, buf):  # type: ignore[no-untyped-def]
     """Chi2 of fit vector x."""
     render(x, fit, buf, False)
-    data, n_line = fit.data, fit.n_line_parameters
-    with_offset = x.shape[0] > n_line
-    total = 0.0
-    for w in range(data.s_0.shape[0]):
-        o = x[n_line + w] if with_offset else 0.0
-        total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
-    window = 0
-    for i in range(buf.work.union_count[0]):
-        a, b = buf.work.union[i, 0], buf.work.union[i, 1]
-        while fit.grid.start[window + 1] <= a:
-            window += 1
-        o = x[n_line + window] if with_offset else 0.0
-        total += _active_chi2(buf.model[a:b], data.value[a:b], data.weight[a:b], o)[0]
-    return total
+    return _chi2(x, fit, buf.work, buf.model, np.empty(x.shape[0]))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _accumulate_own(j, model, value, weight, offset, g, h, line_sum):  # type: ignore[no-untyped-def]
-    """Add one interval of one component to its half gradient, its own 5 x 5 block, and the sums of w J."""
+def _accumulate_own(x, c, fit, work, j, model, slope, g, h, normal):  # type: ignore[no-untyped-def]
+    """Half gradient and 5 x 5 block of component c, in the kernel's variables; rows of offsets go to `normal`."""
+    n_line, start, index = fit.n_line_parameters, fit.grid.start, fit.layout.index
+    value, weight, intervals = fit.data.value, fit.data.weight, work.intervals
+    with_offset = x.shape[0] > n_line
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
-    s0, s1, s2, s3, s4 = 0.0, 0.0, 0.0, 0.0, 0.0
     h00, h01, h02, h03, h04 = 0.0, 0.0, 0.0, 0.0, 0.0
     h11, h12, h13, h14 = 0.0, 0.0, 0.0, 0.0
     h22, h23, h24, h33, h34, h44 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(model.shape[0]):
-        w = weight[i]
-        r = model[i] + offset - value[i]
-        j0, j1, j2, j3, j4 = j[0, i], j[1, i], j[2, i], j[3, i], j[4, i]
-        w0, w1, w2, w3, w4 = w * j0, w * j1, w * j2, w * j3, w * j4
-        g0 += w0 * r
-        g1 += w1 * r
-        g2 += w2 * r
-        g3 += w3 * r
-        g4 += w4 * r
-        s0 += w0
-        s1 += w1
-        s2 += w2
-        s3 += w3
-        s4 += w4
-        h00 += w0 * j0
-        h01 += w0 * j1
-        h02 += w0 * j2
-        h03 += w0 * j3
-        h04 += w0 * j4
-        h11 += w1 * j1
-        h12 += w1 * j2
-        h13 += w1 * j3
-        h14 += w1 * j4
-        h22 += w2 * j2
-        h23 += w2 * j3
-        h24 += w2 * j4
-        h33 += w3 * j3
-        h34 += w3 * j4
-        h44 += w4 * j4
-    g[0] += g0
-    g[1] += g1
-    g[2] += g2
-    g[3] += g3
-    g[4] += g4
-    line_sum[0], line_sum[1], line_sum[2], line_sum[3], line_sum[4] = s0, s1, s2, s3, s4
-    h[0, 0] += h00
-    h[0, 1] += h01
-    h[0, 2] += h02
-    h[0, 3] += h03
-    h[0, 4] += h04
-    h[1, 1] += h11
-    h[1, 2] += h12
-    h[1, 3] += h13
-    h[1, 4] += h14
-    h[2, 2] += h22
-    h[2, 3] += h23
-    h[2, 4] += h24
-    h[3, 3] += h33
-    h[3, 4] += h34
-    h[4, 4] += h44
+    window = 0
+    for k in range(work.count[c]):
+        first, last = intervals[c, k, 0], intervals[c, k, 1]
+        while start[window + 1] <= first:
+            window += 1
+        o = x[n_line + window] if with_offset else 0.0
+        s0, s1, s2, s3, s4 = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(np.uint64(first), np.uint64(last)):
+            w = weight[i]
+            r = model[i] + o - value[i]
+            j0, j1, j2, j3, j4 = j[0, i], j[1, i], j[2, i], j[3, i], j[4, i]
+            w0, w1, w2, w3, w4 = w * j0, w * j1, w * j2, w * j3, w * j4
+            g0 += w0 * r
+            g1 += w1 * r
+            g2 += w2 * r
+            g3 += w3 * r
+            g4 += w4 * r
+            s0 += w0
+            s1 += w1
+            s2 += w2
+            s3 += w3
+            s4 += w4
+            h00 += w0 * j0
+            h01 += w0 * j1
+            h02 += w0 * j2
+            h03 += w0 * j3
+            h04 += w0 * j4
+            h11 += w1 * j1
+            h12 += w1 * j2
+            h13 += w1 * j3
+            h14 += w1 * j4
+            h22 += w2 * j2
+            h23 += w2 * j3
+            h24 += w2 * j4
+            h33 += w3 * j3
+            h34 += w3 * j4
+            h44 += w4 * j4
+        if with_offset:
+            for m, total in enumerate((s0, s1, s2, s3, s4)):
+                column = index[c, m]
+                if column >= 0:
+                    normal[n_line + window, column] += total * slope[c, m]
+                    normal[column, n_line + window] += total * slope[c, m]
+    g[0], g[1], g[2], g[3], g[4] = g0, g1, g2, g3, g4
+    h[0, 0], h[0, 1], h[0, 2], h[0, 3], h[0, 4] = h00, h01, h02, h03, h04
+    h[1, 1], h[1, 2], h[1, 3], h[1, 4] = h11, h12, h13, h14
+    h[2, 2], h[2, 3], h[2, 4], h[3, 3], h[3, 4], h[4, 4] = h22, h23, h24, h33, h34, h44
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
@@ -208,10 +220,7 @@ def _scatter(block, c1, c2, layout, slope, normal):  # type: ignore[no-untyped-d
             column = layout.index[c2, m]
             if column < 0:
                 continue
-            if c1 == c2:
-                value = block[min(k, m), max(k, m)]
-            else:
-                value = block[k, m]
+            value = block[min(k, m), max(k, m)] if c1 == c2 else block[k, m]
             value *= slope[c1, k] * slope[c2, m]
             normal[row, column] += value
             if c1 != c2:
@@ -222,55 +231,22 @@ def _scatter(block, c1, c2, layout, slope, normal):  # type: ignore[no-untyped-d
 def chi2_normal(x, fit, buf, gradient, normal):  # type: ignore[no-untyped-def]
     """Chi2 of x; fills half its gradient, ``-J^T W r``, and the normal matrix ``J^T W J``."""
     render(x, fit, buf, True)
-    data, n_line = fit.data, fit.n_line_parameters
-    with_offset = x.shape[0] > n_line
-    work, start = buf.work, fit.grid.start
+    work, layout = buf.work, fit.layout
     gradient[:] = 0.0
     normal[:, :] = 0.0
-    total = 0.0
-    for w in range(data.s_0.shape[0]):
-        o = x[n_line + w] if with_offset else 0.0
-        total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
-        if with_offset:
-            gradient[n_line + w] = o * data.s_0[w] - data.s_1[w]
-            normal[n_line + w, n_line + w] = data.s_0[w]
-    window = 0
-    for i in range(work.union_count[0]):
-        a, b = work.union[i, 0], work.union[i, 1]
-        while start[window + 1] <= a:
-            window += 1
-        o = x[n_line + window] if with_offset else 0.0
-        change, weighted = _active_chi2(buf.model[a:b], data.value[a:b], data.weight[a:b], o)
-        total += change
-        if with_offset:
-            gradient[n_line + window] += weighted
-    n_component = fit.species.shape[0]
-    line_sum = np.zeros(5)
-    for c in range(n_component):
-        g, h = np.zeros(5), np.zeros((5, 5))
-        window = 0
-        for i in range(work.count[c]):
-            a, b = work.intervals[c, i, 0], work.intervals[c, i, 1]
-            while start[window + 1] <= a:
-                window += 1
-            o = x[n_line + window] if with_offset else 0.0
-            _accumulate_own(
-                buf.jacobian[c, :, a:b], buf.model[a:b], data.value[a:b], data.weight[a:b], o, g, h, line_sum
-            )
-            if with_offset:
-                for k in range(5):
-                    column = fit.layout.index[c, k]
-                    if column >= 0:
-                        value = line_sum[k] * buf.slope[c, k]
-                        normal[n_line + window, column] += value
-                        normal[column, n_line + window] += value
+    total = _chi2(x, fit, work, buf.model, gradient)
+    for w in range(x.shape[0] - fit.n_line_parameters):
+        normal[fit.n_line_parameters + w, fit.n_line_parameters + w] = fit.data.s_0[w]
+    g, h = np.zeros(5), np.zeros((5, 5))
+    for c in range(fit.species.shape[0]):
+        _accumulate_own(x, c, fit, work, buf.jacobian[c], buf.model, buf.slope, g, h, normal)
         for k in range(5):
-            if fit.layout.index[c, k] >= 0:
-                gradient[fit.layout.index[c, k]] += g[k] * buf.slope[c, k]
-        _scatter(h, c, c, fit.layout, buf.slope, normal)
+            if layout.index[c, k] >= 0:
+                gradient[layout.index[c, k]] += g[k] * buf.slope[c, k]
+        _scatter(h, c, c, layout, buf.slope, normal)
         for d in range(c):
-            if _cross(c, d, work, buf.jacobian, data.weight, h):
-                _scatter(h, c, d, fit.layout, buf.slope, normal)
+            if _cross(c, d, work, buf.jacobian, fit.data.weight, h):
+                _scatter(h, c, d, layout, buf.slope, normal)
     return total
 
 

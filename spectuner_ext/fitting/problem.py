@@ -151,7 +151,7 @@ class Problem:
         self.n_evaluations += 1
         x = np.ascontiguousarray(x, dtype=np.float64)
         if self.loss_name == "chi2":
-            return float(search_kernel.objective.chi2(x, self.fit, self._buffers))
+            return float(objective.chi2(x, self.fit, self._buffers))
         return float(search_kernel.peak_loss(x, self.fit, self._buffers, self.peaks, self._peak_work))
 
     def losses(self, draws: FloatArray) -> FloatArray:
@@ -176,7 +176,7 @@ class Problem:
     def chi2(self, x: FloatArray) -> float:
         """Noise-weighted chi2 at x, whatever the loss."""
         self.n_evaluations += 1
-        return float(search_kernel.objective.chi2(np.ascontiguousarray(x), self.fit, self._buffers))
+        return float(objective.chi2(np.ascontiguousarray(x), self.fit, self._buffers))
 
     def normal(self, x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Chi2, half its gradient, and the normal matrix ``J^T W J`` at x."""

@@ -65,7 +65,7 @@ def propose(
 def _visible(problem: Problem, x: FloatArray, c: int, rng: np.random.Generator) -> FloatArray:
     """Parameters (5, n) of component c in which filling factor and column density follow from what is seen."""
     n = x.shape[0]
-    theta = np.stack([problem.components(row)[c] for row in x], axis=1)
+    theta = problem.space.component_batch(x[:, : problem.space.n_free], c)
     t_ex, fwhm = theta[1], theta[3]
     strongest, nu, background = _depth_per_column(problem, c, t_ex, fwhm)
     data = problem.fit.data
@@ -106,5 +106,3 @@ def _depth_per_column(
     partition = problem.model.transitions[problem.species[c]].partition(t_ex)
     strongest = np.maximum(depth[top, np.arange(t_ex.size)] / partition, 1e-290)
     return strongest, nu[top], float(np.median(grid.background))
-
-

@@ -15,7 +15,6 @@ __all__ = ["PARAMETERS", "FitFlag", "FitResult", "Status"]
 FloatArray = NDArray[np.float64]
 
 
-
 class FitFlag(IntFlag):
     """Reasons to read a component's parameters with care; bits may be combined."""
 

@@ -5,6 +5,7 @@ fresh draws go on until independent rounds agree on the best loss, or a limit is
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +73,12 @@ def solve_auto(
             best = solution.better(best)
             if solution.status == Status.CANCELLED:
                 return cancelled(best)
+        assert best is not None
         agreeing = _agreeing([s.loss for s in found], problem.loss_name)
         needed = _WEAK_ROUNDS if _is_weak(problem, best) else least
         if number + 1 >= needed and agreeing >= _AGREE:
             break
-    assert best is not None  # noqa: S101 - there is at least one round
+    assert best is not None
     status = Status.CONVERGED if agreeing >= _AGREE else Status.STALLED
     message = f"{agreeing} of {len(found)} descents ended at the best loss"
     chosen = _transparent(problem, best, found)
@@ -119,7 +121,9 @@ def _agreeing(ends: list[float], loss_name: str) -> int:
     return sum(end - best <= same for end in ends)
 
 
-def distinct(draws: FloatArray, losses: FloatArray, n: int, width: FloatArray, apart: float = 0.05) -> FloatArray:
+def distinct(
+    draws: FloatArray, losses: FloatArray, n: int, width: FloatArray, apart: float = 0.05
+) -> FloatArray:
     """Best n rows of `draws` that differ from each other by more than `apart` of the box in some variable."""
     chosen: list[FloatArray] = []
     for i in np.argsort(losses):
@@ -177,7 +181,7 @@ def _thirds(problem: Problem, variable: int) -> list[tuple[FloatArray, FloatArra
     """The box of bounds cut into three along the logarithm of one positive variable."""
     edges = np.geomspace(problem.lower[variable], problem.upper[variable], 4)
     boxes = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         lower, upper = problem.lower.copy(), problem.upper.copy()
         lower[variable], upper[variable] = low, high
         boxes.append((lower, upper))
@@ -253,4 +257,6 @@ def solve_blocks(
 
 def cancelled(best: Solution) -> Solution:
     """The best so far, marked as cancelled."""
-    return Solution(best.x, best.loss, Status.CANCELLED, "cancelled; the best point so far is kept", best.trace)
+    return Solution(
+        best.x, best.loss, Status.CANCELLED, "cancelled; the best point so far is kept", best.trace
+    )

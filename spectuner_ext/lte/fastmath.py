@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["absorbed_fraction", "exp_negative"]
+__all__ = ["absorbed_fraction", "exp_negative", "log_above"]
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01  # the upper bits of ln 2, so that k * _LN2_HIGH is exact
@@ -31,6 +31,26 @@ def _scale_by_power(typing_context: Any, value: Any, rounded: Any) -> Any:
         return builder.bitcast(builder.add(bits, power), ir.DoubleType())
 
     return types.float64(types.float64, types.float64), code
+
+
+@intrinsic
+def _bits(typing_context: Any, value: Any) -> Any:
+    """The bit pattern of a double, as an integer."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), code
+
+
+@njit(inline="always")
+def log_above(x):  # type: ignore[no-untyped-def]
+    """An upper bound of ``ln x``, x > 0, too high by 0.06 at most.
+
+    The bit pattern of a double, read as a number, is the piecewise linear interpolation of its binary logarithm at
+    the powers of two, which is low by at most 0.0861.
+    """
+    return (_bits(x) * 2.220446049250313e-16 - 1023.0 + 0.0861) * 0.6931471805599453
 
 
 @njit(inline="always", fastmath={"contract"})

@@ -10,6 +10,10 @@ Equations as in `spectuner_ext.lte.reference`. What makes it fast:
 - exponentials are polynomials that vectorise (`fastmath`), the Planck function is linear inside a block;
 - the five derivatives come from three more sums over the same nodes.
 
+Arrays that are passed to a compiled function cost two atomic counts each, and a tuple of arrays two for each of its
+members: 0.3 us a call here, as much as a whole block of lines. So there is one call per component for collecting
+the lines and one for all its blocks, and the loops inside work on local names.
+
 Derivatives are with respect to filling factor, T_ex, ln N_tot, ln FWHM and v_off.
 """
 
@@ -20,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K
-from .fastmath import absorbed_fraction, exp_negative
+from .fastmath import absorbed_fraction, exp_negative, log_above
 
 __all__ = ["Accuracy", "Grid", "Lines", "Workspace", "evaluate", "workspace"]
 
@@ -64,13 +68,18 @@ class Accuracy(NamedTuple):
 class Workspace(NamedTuple):
     """Buffers of one thread, and where the last spectrum is not zero."""
 
-    node: FloatArray  # (7, _BUFFER): position, tau, absorbed, transmitted, sums for v, FWHM and T
+    pos: FloatArray  # (_BUFFER,) MHz, and so on: one value per node
+    tau: FloatArray
+    absorbed: FloatArray
+    s_v: FloatArray  # sums over lines of tau times x, x^2 and d ln tau_0 / dT
+    s_w: FloatArray
+    s_t: FloatArray
     depth: FloatArray  # (2, n_line) of one species: tau_0 and 1 - exp(-h nu / k T)
     line: FloatArray  # (6, n_line) of one window: centre, 1/sigma, tau_0, d ln tau_0 / dT, extent
     span: IntArray  # (n_line, 2) channels of each live line
     order: IntArray  # (n_line,)
     intervals: IntArray  # (n_component, n_interval, 2) where each component has opacity
-    count: IntArray  # (n_component,)
+    count: IntArray  # type: ignore[assignment]  # (n_component,) number of intervals; hides tuple.count
     union: IntArray  # (n_component * n_interval, 2)
     union_count: IntArray  # (1,)
     tau_max: FloatArray  # (n_component,)
@@ -98,7 +107,12 @@ def workspace(grid: Grid, lines: Lines, n_component: int) -> Workspace:
     n_window = grid.start.size - 1
     longest = int(np.max(np.diff(lines.start[::n_window]), initial=1))
     return Workspace(
-        node=np.zeros((7, _BUFFER)),
+        pos=np.zeros(_BUFFER),
+        tau=np.zeros(_BUFFER),
+        absorbed=np.zeros(_BUFFER),
+        s_v=np.zeros(_BUFFER),
+        s_w=np.zeros(_BUFFER),
+        s_t=np.zeros(_BUFFER),
         depth=np.zeros((2, longest)),
         line=np.zeros((6, longest)),
         span=np.zeros((longest, 2), dtype=np.int64),
@@ -175,32 +189,6 @@ def _first_channel_above(x, edges, start, stop, inverse_step, low):  # type: ign
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_line(pos, tau, s_v, s_w, s_t, mu, inverse_sigma, tau_0, slope, derivatives):  # type: ignore[no-untyped-def]
-    """Add one Gaussian line to the optical depth at `pos`, and to the sums behind its derivatives."""
-    if derivatives:
-        for i in range(pos.shape[0]):
-            x = (pos[i] - mu) * inverse_sigma
-            t = tau_0 * exp_negative(-0.5 * x * x)
-            tau[i] += t
-            s_v[i] += t * x
-            s_w[i] += t * x * x
-            s_t[i] += t * slope
-    else:
-        for i in range(pos.shape[0]):
-            x = (pos[i] - mu) * inverse_sigma
-            tau[i] += tau_0 * exp_negative(-0.5 * x * x)
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _transfer(tau, absorbed, transmitted):  # type: ignore[no-untyped-def]
-    """``1 - exp(-tau)`` and ``exp(-tau)`` at every node."""
-    for i in range(tau.shape[0]):
-        a, t = absorbed_fraction(tau[i])
-        absorbed[i] = a
-        transmitted[i] = t
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
 def _line_depths(theta, strength, nu, e_lower, column, tau_0, stimulated):  # type: ignore[no-untyped-def]
     """Optical depth at the centre of every line, and its stimulated-emission factor; returns the largest depth.
 
@@ -220,190 +208,252 @@ def _line_depths(theta, strength, nu, e_lower, column, tau_0, stimulated):  # ty
 
 
 @njit(cache=True, nogil=True)
-def _collect(theta, offset, group_start, group_stop, window, grid, lines, slope_q, floor, work):  # type: ignore[no-untyped-def]
-    """Live lines of one component in one window: parameters, channel spans, order by first channel.
+def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ignore[no-untyped-def]
+    """Lines of one component that matter: parameters, channels, and their order by first channel.
 
-    `offset` is where the species starts in `lines`. Returns the number of live lines.
+    Returns their number.
     """
     t_ex = theta[1]
-    start, stop = grid.start[window], grid.start[window + 1]
-    inverse_step, edge = grid.inverse_step[window], grid.low[start]
     shift = 1.0 - theta[4] / C_KMS
     sigma_over_mu = theta[3] * FWHM_TO_SIGMA / C_KMS
+    offset = lines.start[first_group]
+    line, span, order, depth = work.line, work.span, work.order, work.depth
     n_live = 0
-    for i in range(group_start, group_stop):
-        tau_0 = work.depth[0, i - offset]
-        if tau_0 <= floor:
-            continue
-        mu = lines.nu[i] * shift
-        sigma = mu * sigma_over_mu
-        half = sigma * np.sqrt(2.0 * np.log(tau_0 / floor))
-        first = _first_channel_above(mu - half, grid.high, start, stop, inverse_step, edge)
-        last = _first_channel_above(mu + half, grid.low, start, stop, inverse_step, edge)
-        if first >= last:
-            continue
-        stimulated = work.depth[1, i - offset]
-        work.line[0, n_live] = mu
-        work.line[1, n_live] = 1.0 / sigma
-        work.line[2, n_live] = tau_0
-        # d ln tau_0 / dT: Boltzmann factor, stimulated emission, partition function
-        work.line[3, n_live] = (
-            lines.e_lower[i] / t_ex - H_OVER_K * lines.nu[i] / t_ex * (1.0 - stimulated) / stimulated - slope_q
-        ) / t_ex
-        work.line[4, n_live] = mu - half
-        work.line[5, n_live] = mu + half
-        work.span[n_live, 0] = first
-        work.span[n_live, 1] = last
-        # nearly sorted already: a broad strong line may start before a narrow weak one
-        j = n_live
-        while j > 0 and work.span[work.order[j - 1], 0] > first:
-            work.order[j] = work.order[j - 1]
-            j -= 1
-        work.order[j] = n_live
-        n_live += 1
+    for window in range(grid.start.shape[0] - 1):
+        start, stop = grid.start[window], grid.start[window + 1]
+        inverse_step, edge = grid.inverse_step[window], grid.low[start]
+        for i in range(lines.start[first_group + window], lines.start[first_group + window + 1]):
+            tau_0 = depth[0, i - offset]
+            if tau_0 <= floor:
+                continue
+            mu = lines.nu[i] * shift
+            sigma = mu * sigma_over_mu
+            half = sigma * np.sqrt(2.0 * log_above(tau_0 / floor))
+            first = _first_channel_above(mu - half, grid.high, start, stop, inverse_step, edge)
+            last = _first_channel_above(mu + half, grid.low, start, stop, inverse_step, edge)
+            if first >= last:
+                continue
+            stimulated = depth[1, i - offset]
+            line[0, n_live] = mu
+            line[1, n_live] = 1.0 / sigma
+            line[2, n_live] = tau_0
+            # d ln tau_0 / dT: Boltzmann factor, stimulated emission, partition function
+            quantum = H_OVER_K * lines.nu[i] / t_ex
+            line[3, n_live] = (
+                lines.e_lower[i] / t_ex - quantum * (1.0 - stimulated) / stimulated - slope_q
+            ) / t_ex
+            line[4, n_live] = mu - half
+            line[5, n_live] = mu + half
+            span[n_live, 0] = first
+            span[n_live, 1] = last
+            # nearly sorted already: a broad strong line may start before a narrow weak one
+            j = n_live
+            while j > 0 and span[order[j - 1], 0] > first:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = n_live
+            n_live += 1
     return n_live
 
 
 @njit(cache=True, nogil=True)
-def _block(theta, window, grid, begin, end, first, last, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
-    """Add the lines order[begin:end], which share the channels [first, last), to the spectrum."""
+def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
+    """J(T) at nu and its derivatives with respect to nu, T, and both."""
+    x = H_OVER_K * nu / t_ex
+    below_one, boltzmann = absorbed_fraction(x)
+    bose = boltzmann / below_one
+    slope_t = x * x * bose * (1.0 + bose)
+    return (
+        H_OVER_K * nu * bose,
+        H_OVER_K * bose * (1.0 - x * (1.0 + bose)),
+        slope_t,
+        slope_t * (2.0 - x * (1.0 + 2.0 * bose)) / nu,
+    )
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, derivatives, work):  # type: ignore[no-untyped-def]
+    """Averages over one channel that is much wider than its lines, by panels over the part they reach.
+
+    Returns the means of 1 - exp(-tau) and of its derivatives by ln tau_0, T, x^2 and x.
+    """
+    extent_low, extent_high = middle_of_lines
+    left = max(low, extent_low)
+    width = max(min(high, extent_high) - left, 0.0)
+    n_panel = max(int(np.ceil(width * steepness / _PANEL)), 1)
+    half = 0.5 * width / n_panel
+    share = width / (n_panel * (high - low))  # outside the lines' extent there is no opacity
+    sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
+    for p in range(n_panel):
+        middle = left + (2 * p + 1) * half
+        for k in range(_LAST_RULE):
+            nu = middle + half * _NODES[_LAST_RULE, k]
+            tau, s_v, s_w, s_t = 0.0, 0.0, 0.0, 0.0
+            for j in range(begin, end):
+                i = work.order[j]
+                if work.span[i, 0] <= channel < work.span[i, 1]:
+                    x = (nu - work.line[0, i]) * work.line[1, i]
+                    t = work.line[2, i] * exp_negative(-0.5 * x * x)
+                    tau += t
+                    s_v += t * x
+                    s_w += t * x * x
+                    s_t += t * work.line[3, i]
+            absorbed, transmitted = absorbed_fraction(tau)
+            w = share * _WEIGHTS[_LAST_RULE, k]
+            sum_a += w * absorbed
+            if derivatives:
+                w *= transmitted
+                sum_n += w * tau
+                sum_t += w * s_t
+                sum_w += w * s_w
+                sum_v += w * s_v
+    return sum_a, sum_n, sum_t, sum_w, sum_v
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
+    """Group the collected lines into blocks that share channels, and add each block to the spectrum.
+
+    Unsigned counters: with signed ones the index might be negative, and the loops would not become SIMD code.
+    """
     eta, t_ex = theta[0], theta[1]
     v_scale = -1.0 / (C_KMS - theta[4])  # d ln mu / dv
-    # Planck temperature and its slopes at the middle of the block, linear in between
-    nu_mid = 0.5 * (grid.nu[first] + grid.nu[last - 1])
-    x = H_OVER_K * nu_mid / t_ex
-    bose = 1.0 / np.expm1(x)
-    planck = H_OVER_K * nu_mid * bose
-    planck_nu = H_OVER_K * bose * (1.0 - x * (1.0 + bose))
-    planck_t = x * x * bose * (1.0 + bose)
-    planck_t_nu = planck_t * (2.0 - x * (1.0 + 2.0 * bose)) / nu_mid
-    beam_0, beam_2 = grid.beam_constant[window], grid.beam_inverse_square[window]
-
-    tau_peak, inverse_sigma, extent_low, extent_high = 0.0, 0.0, np.inf, -np.inf
-    for j in range(begin, end):
-        k = work.order[j]
-        tau_peak = max(tau_peak, work.line[2, k])
-        inverse_sigma = max(inverse_sigma, work.line[1, k])
-        extent_low = min(extent_low, work.line[4, k])
-        extent_high = max(extent_high, work.line[5, k])
-    widest = 0.0
-    if grid.inverse_step[window] > 0.0:
-        widest = grid.high[first] - grid.low[first]
-    else:
-        for c in range(first, last):
-            widest = max(widest, grid.high[c] - grid.low[c])
-    if accuracy.average:
-        # near-coincident lines (A/E pairs) add up: twice the strongest is what the rule is chosen for
-        n_node, steep = _node_count(widest * inverse_sigma * accuracy.refine, 2.0 * tau_peak)
-    else:
-        n_node, steep = 1, 0.0
-    steepness = steep / max(widest, 1e-300)  # per MHz
-
-    pos, tau, absorbed, transmitted = work.node[0], work.node[1], work.node[2], work.node[3]
-    s_v, s_w, s_t = work.node[4], work.node[5], work.node[6]
-    k = work.order[begin]
-    mu_over_sigma = work.line[0, k] * work.line[1, k]  # the same for all lines of a component
-    if n_node == 0:
-        at_once = 1
-    else:
-        at_once = _BUFFER // n_node
-    chunk = first
-    while chunk < last:
-        chunk_end = min(chunk + at_once, last)
-        panels_left, n_panel, left, width = 1, 1, 0.0, 0.0
-        if n_node == 0:
-            left = max(grid.low[chunk], extent_low)
-            width = max(min(grid.high[chunk], extent_high) - left, 0.0)
-            n_panel = max(int(np.ceil(width * steepness / _PANEL)), 1)
-            panels_left = n_panel
-        sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
-        while panels_left > 0:
-            if n_node > 0:
-                panels = 1
-                n = 0
-                for c in range(chunk, chunk_end):
-                    half = 0.5 * (grid.high[c] - grid.low[c])
-                    middle = grid.nu[c] if not accuracy.average else 0.5 * (grid.high[c] + grid.low[c])
-                    for k in range(n_node):
-                        pos[n] = middle + half * _NODES[n_node, k]
-                        n += 1
-            else:
-                panels = min(panels_left, _BUFFER // _LAST_RULE)
-                n = 0
-                half = 0.5 * width / n_panel
-                done = n_panel - panels_left
-                for p in range(panels):
-                    middle = left + (2 * (done + p) + 1) * half
-                    for k in range(_LAST_RULE):
-                        pos[n] = middle + half * _NODES[_LAST_RULE, k]
-                        n += 1
-            tau[:n] = 0.0
-            if derivatives:
-                s_v[:n] = 0.0
-                s_w[:n] = 0.0
-                s_t[:n] = 0.0
-            for j in range(begin, end):
-                k = work.order[j]
-                if n_node > 0:
-                    a = (max(work.span[k, 0], chunk) - chunk) * n_node
-                    b = (min(work.span[k, 1], chunk_end) - chunk) * n_node
-                else:
-                    a, b = 0, n if work.span[k, 0] <= chunk < work.span[k, 1] else 0
-                if a < b:
-                    _add_line(
-                        pos[a:b], tau[a:b], s_v[a:b], s_w[a:b], s_t[a:b],
-                        work.line[0, k], work.line[1, k], work.line[2, k], work.line[3, k], derivatives,
-                    )  # fmt: skip
-            _transfer(tau[:n], absorbed[:n], transmitted[:n])
+    mu_over_sigma = C_KMS / (theta[3] * FWHM_TO_SIGMA)
+    line, span, order, intervals = work.line, work.span, work.order, work.intervals
+    pos, tau, absorbed = work.pos, work.tau, work.absorbed
+    s_v, s_w, s_t = work.s_v, work.s_w, work.s_t
+    nus, lows, highs, backgrounds = grid.nu, grid.low, grid.high, grid.background
+    average, refine = accuracy.average, accuracy.refine
+    window, begin, count = 0, 0, 0
+    while begin < n_live:
+        k = order[begin]
+        first, last = span[k, 0], span[k, 1]
+        tau_peak, inverse_sigma = line[2, k], line[1, k]
+        extent_low, extent_high = line[4, k], line[5, k]
+        end = begin + 1
+        while end < n_live and span[order[end], 0] < last:
+            k = order[end]
+            last = max(last, span[k, 1])
+            tau_peak = max(tau_peak, line[2, k])
+            inverse_sigma = max(inverse_sigma, line[1, k])
+            extent_low = min(extent_low, line[4, k])
+            extent_high = max(extent_high, line[5, k])
+            end += 1
+        intervals[index, count, 0] = first
+        intervals[index, count, 1] = last
+        count += 1
+        while grid.start[window + 1] <= first:
+            window += 1
+        ratio, beam_2 = grid.beam_constant[window], grid.beam_inverse_square[window]
+        dilution = 1.0 / (eta + (1.0 - eta) * ratio)
+        nu_mid = 0.5 * (nus[first] + nus[last - 1])
+        planck, planck_nu, planck_t, planck_t_nu = _planck(nu_mid, t_ex)
+        n_node, steepness = 1, 0.0
+        if average:
+            widest = highs[first] - lows[first]
+            if grid.inverse_step[window] == 0.0:
+                for c in range(first, last):
+                    widest = max(widest, highs[c] - lows[c])
+            # near-coincident lines (A/E pairs) add up: twice the strongest is what the rule is chosen for
+            n_node, steep = _node_count(widest * inverse_sigma * refine, 2.0 * tau_peak)
+            steepness = steep / widest
+        at_once = _BUFFER // n_node if n_node > 0 else 1
+        chunk = first
+        while chunk < last:
+            stop = min(chunk + at_once, last)
+            sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
             if n_node == 0:
-                scale = width / (n_panel * (grid.high[chunk] - grid.low[chunk]))
-                for i in range(n):
-                    w = scale * _WEIGHTS[_LAST_RULE, i % _LAST_RULE]
-                    sum_a += w * absorbed[i]
-                    if derivatives:
-                        w *= transmitted[i]
-                        sum_n += w * tau[i]
-                        sum_t += w * s_t[i]
-                        sum_w += w * (s_w[i] - tau[i])
-                        sum_v += w * s_v[i] * mu_over_sigma
-            panels_left -= panels
-        for c in range(chunk, chunk_end):
-            if n_node > 0:
-                base = (c - chunk) * n_node
-                sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
-                if derivatives:
-                    for k in range(n_node):
-                        i = base + k
-                        w = _WEIGHTS[n_node, k]
-                        sum_a += w * absorbed[i]
-                        w *= transmitted[i]
-                        sum_n += w * tau[i]
-                        sum_t += w * s_t[i]
-                        sum_w += w * s_w[i]
-                        sum_v += w * s_v[i]
-                    sum_w -= sum_n
-                    sum_v *= mu_over_sigma
-                else:
-                    for k in range(n_node):
-                        sum_a += _WEIGHTS[n_node, k] * absorbed[base + k]
-            nu = grid.nu[c]
-            ratio = beam_0
-            if beam_2 > 0.0:
-                ratio += beam_2 / (nu * nu)
-            dilution = 1.0 / (eta + (1.0 - eta) * ratio)
-            filling = eta * dilution
-            contrast = planck + planck_nu * (nu - nu_mid) - grid.background[c]
-            model[c] += filling * contrast * sum_a
-            if derivatives:
-                bright = filling * contrast
-                jacobian[0, c] = ratio * dilution * dilution * contrast * sum_a
-                jacobian[1, c] = (
-                    filling * (planck_t + planck_t_nu * (nu - nu_mid)) * sum_a + bright * sum_t
+                sum_a, sum_n, sum_t, sum_w, sum_v = _wide_channel(
+                    lows[chunk],
+                    highs[chunk],
+                    (extent_low, extent_high),
+                    steepness,
+                    begin,
+                    end,
+                    chunk,
+                    derivatives,
+                    work,
                 )
-                jacobian[2, c] = bright * sum_n
-                jacobian[3, c] = bright * sum_w
-                jacobian[4, c] = bright * v_scale * (sum_v + sum_w)
-        chunk = chunk_end
+            else:
+                n = np.uint64(0)
+                for c in range(np.uint64(chunk), np.uint64(stop)):
+                    half = 0.5 * (highs[c] - lows[c])
+                    middle = 0.5 * (highs[c] + lows[c]) if average else nus[c]
+                    for k in range(np.uint64(n_node)):
+                        pos[n] = middle + half * _NODES[n_node, k]
+                        n += np.uint64(1)
+                if derivatives:
+                    for i in range(n):
+                        tau[i] = 0.0
+                        s_v[i] = 0.0
+                        s_w[i] = 0.0
+                        s_t[i] = 0.0
+                else:
+                    for i in range(n):
+                        tau[i] = 0.0
+                for j in range(begin, end):
+                    k = order[j]
+                    a = np.uint64(max(span[k, 0] - chunk, 0) * n_node)
+                    b = np.uint64(max(min(span[k, 1], stop) - chunk, 0) * n_node)
+                    mu, scale, tau_0, slope = line[0, k], line[1, k], line[2, k], line[3, k]
+                    if derivatives:
+                        for i in range(a, b):
+                            x = (pos[i] - mu) * scale
+                            t = tau_0 * exp_negative(-0.5 * x * x)
+                            tau[i] += t
+                            s_v[i] += t * x
+                            s_w[i] += t * x * x
+                            s_t[i] += t * slope
+                    else:
+                        for i in range(a, b):
+                            x = (pos[i] - mu) * scale
+                            tau[i] += tau_0 * exp_negative(-0.5 * x * x)
+                if derivatives:
+                    for i in range(n):
+                        gone, left = absorbed_fraction(tau[i])
+                        absorbed[i] = gone
+                        tau[i] *= left
+                        s_v[i] *= left
+                        s_w[i] *= left
+                        s_t[i] *= left
+                else:
+                    for i in range(n):
+                        absorbed[i] = absorbed_fraction(tau[i])[0]
+            at = np.uint64(0)
+            for c in range(np.uint64(chunk), np.uint64(stop)):
+                nu = nus[c]
+                if n_node > 0:
+                    sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
+                    if derivatives:
+                        for k in range(np.uint64(n_node)):
+                            w = _WEIGHTS[n_node, k]
+                            sum_a += w * absorbed[at]
+                            sum_n += w * tau[at]
+                            sum_t += w * s_t[at]
+                            sum_w += w * s_w[at]
+                            sum_v += w * s_v[at]
+                            at += np.uint64(1)
+                    else:
+                        for k in range(np.uint64(n_node)):
+                            sum_a += _WEIGHTS[n_node, k] * absorbed[at]
+                            at += np.uint64(1)
+                if beam_2 > 0.0:
+                    ratio = grid.beam_constant[window] + beam_2 / (nu * nu)
+                    dilution = 1.0 / (eta + (1.0 - eta) * ratio)
+                contrast = planck + planck_nu * (nu - nu_mid) - backgrounds[c]
+                bright = eta * dilution * contrast
+                model[c] += bright * sum_a
+                if derivatives:
+                    width = sum_w - sum_n
+                    warming = planck_t + planck_t_nu * (nu - nu_mid)
+                    jacobian[0, c] = ratio * dilution * dilution * contrast * sum_a
+                    jacobian[1, c] = eta * dilution * warming * sum_a + bright * sum_t
+                    jacobian[2, c] = bright * sum_n
+                    jacobian[3, c] = bright * width
+                    jacobian[4, c] = bright * v_scale * (sum_v * mu_over_sigma + width)
+            chunk = stop
+        begin = end
+    work.count[index] = count
 
 
 @njit(cache=True, nogil=True)
@@ -421,23 +471,8 @@ def _component(theta, species, index, grid, lines, accuracy, derivatives, work, 
     )  # fmt: skip
     work.tau_max[index] = tau_max
     floor = max(accuracy.opacity_floor * min(tau_max, 1.0), 1e-290)
-    count = 0
-    for window in range(n_window):
-        begin, end = lines.start[group + window], lines.start[group + window + 1]
-        n_live = _collect(theta, offset, begin, end, window, grid, lines, slope_q, floor, work)
-        j = 0
-        while j < n_live:
-            first, last = work.span[work.order[j], 0], work.span[work.order[j], 1]
-            k = j + 1
-            while k < n_live and work.span[work.order[k], 0] < last:
-                last = max(last, work.span[work.order[k], 1])
-                k += 1
-            _block(theta, window, grid, j, k, first, last, accuracy, derivatives, work, model, jacobian)
-            work.intervals[index, count, 0] = first
-            work.intervals[index, count, 1] = last
-            count += 1
-            j = k
-    work.count[index] = count
+    n_live = _collect(theta, group, grid, lines, slope_q, floor, work)
+    _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian)
 
 
 @njit(cache=True, nogil=True)

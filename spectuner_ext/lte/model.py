@@ -158,7 +158,15 @@ class LTEModel:
         jacobian = np.zeros((n, 5, self.n_channel if derivatives else 0))
         work = kernel.workspace(self.grid, self.lines, n)
         kernel.evaluate(
-            theta, group.astype(np.int64), self.grid, self.lines, self.accuracy, derivatives, work, spectrum, jacobian
+            theta,
+            group.astype(np.int64),
+            self.grid,
+            self.lines,
+            self.accuracy,
+            derivatives,
+            work,
+            spectrum,
+            jacobian,
         )
         return spectrum, jacobian
 

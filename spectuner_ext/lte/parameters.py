@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     where `logarithmic`, else y. Tied parameters share an index.
     """
 
-    index: IntArray  # (n_component, 5)
+    index: IntArray  # type: ignore[assignment]  # (n_component, 5); hides tuple.index, which no one needs
     offset: FloatArray  # (n_component, 5)
     logarithmic: NDArray[np.bool_]  # (5,)
 
@@ -117,6 +117,8 @@ class ParameterSpace:
         upper: list[float] = []
         names: list[str] = []
         position: list[tuple[int, int]] = []
+        for tie in ties:
+            _check_tie(tie, n, fixed)
         slaves = {(c, _number(t.parameter)): t for t in ties for c in t.components[1:]}
         for c in range(n):
             for given in (*bounds[c], *fixed[c]):
@@ -141,8 +143,6 @@ class ParameterSpace:
         for (c, k), tie in slaves.items():
             master = tie.components[0]
             ratio = tie.ratio[tie.components.index(c)] if tie.ratio else 1.0
-            if ratio != 1.0 and not LOGARITHMIC[k]:
-                raise InputError(f"a ratio can tie logarithmic parameters only, not {tie.parameter}")
             index[c, k] = index[master, k]
             offset[c, k] = offset[master, k] + np.log10(ratio)
         layout = Layout(index, offset, LOGARITHMIC.copy())
@@ -160,14 +160,41 @@ class ParameterSpace:
         y[:, logarithmic] = 10.0 ** y[:, logarithmic]
         return np.asarray(y)
 
+    def component_batch(self, x: FloatArray, component: int) -> FloatArray:
+        """Physical parameters (5, n) of one component for n fit vectors, x of shape (n, n_free)."""
+        index, offset = self.layout.index[component], self.layout.offset[component]
+        y = offset[:, None] + np.where(index[:, None] >= 0, x[:, index].T, 0.0)
+        y[self.layout.logarithmic] = 10.0 ** y[self.layout.logarithmic]
+        return np.asarray(y)
+
     def vector(self, theta: FloatArray) -> FloatArray:
         """Fit vector of physical parameters `theta`, (n_component, 5), moved inside the bounds."""
         x = np.array([to_scale(theta[c, k], k, PARAMETERS[k]) for c, k in self.position])
-        return np.clip(x, self.lower, self.upper)
+        return np.asarray(np.clip(x, self.lower, self.upper))
 
     def slope(self, theta: FloatArray) -> FloatArray:
-        """d parameter / d fit variable at `theta`, (n_component, 5)."""
+        """D parameter / d fit variable at `theta`, (n_component, 5)."""
         return np.asarray(np.where(self.layout.logarithmic, theta * np.log(10.0), 1.0))
+
+
+def _check_tie(tie: Tie, n_component: int, fixed: Sequence[Mapping[str, float]]) -> None:
+    """Refuse a tie that cannot hold."""
+    what = f"ties: {tie.parameter} of components {tie.components}"
+    number = _number(tie.parameter)
+    if len(set(tie.components)) != len(tie.components) or len(tie.components) < 2:
+        raise InputError(f"{what} needs two or more different components")
+    if min(tie.components) < 0 or max(tie.components) >= n_component:
+        raise InputError(f"{what} names a component that is not fitted; there are {n_component}")
+    if tie.ratio:
+        if len(tie.ratio) != len(tie.components):
+            raise InputError(f"{what} has {len(tie.ratio)} ratios; give one per component, 1 for the first")
+        if not all(r > 0 for r in tie.ratio):
+            raise InputError(f"{what} needs positive ratios, got {tie.ratio}")
+        if not LOGARITHMIC[number] and any(r != 1.0 for r in tie.ratio):
+            raise InputError(f"{what}: a ratio can tie {', '.join(np.array(PARAMETERS)[LOGARITHMIC])} only")
+    held = [c for c in tie.components[1:] if tie.parameter in fixed[c]]
+    if held:
+        raise InputError(f"{what}: component {held[0]} is also fixed; fix the first one, the others follow")
 
 
 def to_scale(value: float, number: int, what: str) -> float:

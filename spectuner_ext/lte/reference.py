@@ -6,9 +6,10 @@ equations 1 to 9). Everything accepts complex arguments, so that derivatives can
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K, OPACITY_FACTOR
 
@@ -26,9 +27,10 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Value = float | complex | NDArray[Any]
 
 
-def planck_temperature(temperature: ArrayLike, nu: ArrayLike) -> Array:
+def planck_temperature(temperature: Value, nu: Value) -> Array:
     """Rayleigh-Jeans equivalent temperature of a black body, ``J = (h nu/k) / (exp(h nu/k T) - 1)``.
 
     Parameters
@@ -47,7 +49,7 @@ def planck_temperature(temperature: ArrayLike, nu: ArrayLike) -> Array:
     return np.asarray(np.where(t == 0, 0.0, quantum / np.expm1(np.minimum(quantum / safe, 700.0))))
 
 
-def filling_factor(size: ArrayLike, beam_area: ArrayLike) -> Array:
+def filling_factor(size: Value, beam_area: Value) -> Array:
     """Beam filling factor ``eta = theta^2 / (theta^2 + theta_maj theta_min)`` (Spectuner-D1, equation 2).
 
     Parameters
@@ -61,7 +63,7 @@ def filling_factor(size: ArrayLike, beam_area: ArrayLike) -> Array:
     return np.asarray(square / (square + beam_area))
 
 
-def relative_filling_factor(eta: ArrayLike, ratio: ArrayLike) -> Array:
+def relative_filling_factor(eta: Value, ratio: Value) -> Array:
     """Filling factor in a beam whose area is `ratio` times that of the beam in which it is `eta`.
 
     From `filling_factor`, by eliminating the source size.
@@ -70,30 +72,30 @@ def relative_filling_factor(eta: ArrayLike, ratio: ArrayLike) -> Array:
     return np.asarray(eta / (eta + (1.0 - eta) * ratio))
 
 
-def doppler_shift(nu: ArrayLike, velocity: ArrayLike) -> Array:
+def doppler_shift(nu: Value, velocity: Value) -> Array:
     """Frequency of a line at `velocity` [km/s], radio convention: ``nu (1 - v/c)``."""
     return np.asarray(np.asarray(nu) * (1.0 - np.asarray(velocity) / C_KMS))
 
 
-def line_width(centre: ArrayLike, fwhm: ArrayLike) -> Array:
+def line_width(centre: Value, fwhm: Value) -> Array:
     """Standard deviation [MHz] of a Gaussian line of `fwhm` [km/s] at `centre` [MHz]."""
     return np.asarray(np.asarray(fwhm) / C_KMS * FWHM_TO_SIGMA * np.asarray(centre))
 
 
-def gaussian_profile(nu: ArrayLike, centre: ArrayLike, sigma: ArrayLike) -> Array:
+def gaussian_profile(nu: Value, centre: Value, sigma: Value) -> Array:
     """Gaussian of unit area [1/MHz] (Spectuner-D1, equation 6)."""
     x = (np.asarray(nu) - centre) / sigma
     return np.asarray(np.exp(-0.5 * x * x) / (np.sqrt(2.0 * np.pi) * np.asarray(sigma)))
 
 
 def line_depth(
-    nu: ArrayLike,
-    einstein_a: ArrayLike,
-    g_upper: ArrayLike,
-    e_lower: ArrayLike,
-    t_ex: ArrayLike,
-    n_tot: ArrayLike,
-    partition: ArrayLike,
+    nu: Value,
+    einstein_a: Value,
+    g_upper: Value,
+    e_lower: Value,
+    t_ex: Value,
+    n_tot: Value,
+    partition: Value,
 ) -> Array:
     """Optical depth of a line integrated over frequency [MHz] (Spectuner-D1, equation 5, without the profile).
 
@@ -119,7 +121,7 @@ def optical_depth(nu: Array, depth: Array, centre: Array, sigma: Array) -> Array
     return np.asarray((profiles * depth).sum(axis=-1))
 
 
-def slab_intensity(tau: ArrayLike, t_ex: ArrayLike, background: ArrayLike, nu: ArrayLike) -> Array:
+def slab_intensity(tau: Value, t_ex: Value, background: Value, nu: Value) -> Array:
     """Brightness of the slab above its background, ``[J(T_ex) - J_bg] (1 - exp(-tau))`` (equation 1, eta = 1).
 
     Parameters

@@ -34,6 +34,9 @@ from .wording import COLOURS, DASHES, table_of_words
 __all__ = ["page", "write_html"]
 
 OBSERVED, MODEL = "#595959", "#D55E00"
+FAINTEST = 0.1
+"""Part of the noise below which the curve of a component is not drawn."""
+
 _TOOLS = "xpan,box_zoom,xwheel_zoom,reset,save"
 
 
@@ -52,8 +55,7 @@ def write_html(path: Path, result: Mapping[str, Any]) -> None:
 def page(result: Mapping[str, Any]) -> str:
     """HTML of a result: table of parameters, then each window with its residual, every channel in it."""
     parameters, spectra = result["parameters"], result["spectra"]
-    widths = parameters["fwhm"].to_value(u.km / u.s)
-    ranges = interesting_ranges(spectra, widest_kms=float(np.nanmax(widths, initial=0.0)))
+    ranges = interesting_ranges(spectra, parameters)
     blocks: list[LayoutDOM] = [Div(text=_heading(parameters), sizing_mode="stretch_width")]
     for i, table in enumerate(spectra):
         blocks.append(_window(i, table, result["peaks"], [r for r in ranges if r.window == i]))
@@ -65,8 +67,11 @@ def _window(number: int, table: QTable, peaks: QTable, ranges: Sequence[Spectral
     nu = table["frequency"].to_value(u.MHz)
     components = [n for n in table.colnames if n not in SPECTRUM_COLUMNS]
     source = ColumnDataSource({"nu": nu, "sky": table["sky_frequency"].to_value(u.MHz)})
-    for name in ("observed", "model", "residual", *components):
+    for name in ("observed", "model", "residual"):
         source.data[name] = table[name].to_value(u.K)
+    for name in components:  # many curves along zero hide the data
+        value = table[name].to_value(u.K)
+        source.data[name] = np.where(np.abs(value) > FAINTEST * table["sigma"].to_value(u.K), value, np.nan)
     shared = Range1d(nu[0], nu[-1], bounds=(nu[0] - 5, nu[-1] + 5))
     upper = _axes(shared, 330, "brightness temperature [K]")
     lower = _axes(shared, 130, "residual [K]")
@@ -75,10 +80,11 @@ def _window(number: int, table: QTable, peaks: QTable, ranges: Sequence[Spectral
     items = []
     seen = upper.step("nu", "observed", source=source, mode="center", color=OBSERVED)
     items.append(("observed", [seen]))
-    items.append(("model", [upper.line("nu", "model", source=source, color=MODEL, line_width=2)]))
     for k, name in enumerate(components):
         style = {"color": COLOURS[k % len(COLOURS)], "line_dash": DASHES[k // len(COLOURS) % len(DASHES)]}
-        items.append((name, [upper.line("nu", name, source=source, line_width=1.5, **style)]))
+        area = upper.varea("nu", 0, name, source=source, fill_color=style["color"], fill_alpha=0.3)
+        items.append((name, [upper.line("nu", name, source=source, line_width=1.5, **style), area]))
+    items.insert(1, ("model", [upper.line("nu", "model", source=source, color=MODEL, line_width=1.5)]))
     items += _marks(upper, peaks, table)
     upper.add_layout(Legend(items=items, click_policy="hide", label_text_font_size="9pt"), "right")
     upper.add_tools(
@@ -93,8 +99,12 @@ def _window(number: int, table: QTable, peaks: QTable, ranges: Sequence[Spectral
     hair = CrosshairTool(overlay=Span(dimension="height", line_color="#999999", line_dash="dotted"))
     upper.add_tools(hair)
     lower.add_tools(hair)
-    grid = gridplot([[upper], [lower]], merge_tools=True, toolbar_location="above", sizing_mode="stretch_width")
-    title = Div(text=f"<b>Window {number + 1}</b> {html.escape(str(table.meta.get('window', '')))}", align="center")
+    grid = gridplot(
+        [[upper], [lower]], merge_tools=True, toolbar_location="above", sizing_mode="stretch_width"
+    )
+    title = Div(
+        text=f"<b>Window {number + 1}</b> {html.escape(str(table.meta.get('window', '')))}", align="center"
+    )
     return column(row(title, _chooser(shared, nu, ranges)), grid, sizing_mode="stretch_width")
 
 
@@ -118,7 +128,9 @@ def _axes(shared: Range1d, height: int, label: str) -> Any:
 def _residual(axes: Any, source: ColumnDataSource, table: QTable) -> None:
     band = ColumnDataSource({"nu": source.data["nu"], "high": 3 * table["sigma"].to_value(u.K)})
     band.data["low"] = -band.data["high"]
-    axes.add_layout(Band(base="nu", lower="low", upper="high", source=band, fill_color="#DDDDDD", fill_alpha=0.7))
+    axes.add_layout(
+        Band(base="nu", lower="low", upper="high", source=band, level="underlay", fill_color="#E5E5E5")
+    )
     axes.step("nu", "residual", source=source, mode="center", color=OBSERVED)
     axes.add_layout(Span(location=0, dimension="width", line_color=MODEL))
 
@@ -130,7 +142,7 @@ def _marks(axes: Any, peaks: QTable, table: QTable) -> list[tuple[str, list[Any]
     top = 1.08 * float(np.nanmax(np.concatenate([table[n].to_value(u.K) for n in ("observed", "model")])))
     styles: dict[str, dict[str, Any]] = {
         "matched": {"marker": "dash", "angle": np.pi / 2, "size": 14, "color": "black", "line_width": 2},
-        "missed": {"marker": "dot", "size": 14, "color": "#999999"},
+        "missed": {"marker": "circle", "size": 4, "color": "#999999"},
         "absent": {"marker": "x", "size": 9, "color": MODEL, "line_width": 2},
     }
     text = {"matched": "peak matched", "missed": "peak unexplained", "absent": "predicted but absent"}
@@ -166,7 +178,11 @@ def _heading(parameters: QTable) -> str:
         line = []
         for heading, text in words.items():
             safe = html.escape(text).replace("+-", "&plusmn;")
-            swatch = f"<span style='color:{COLOURS[k % len(COLOURS)]}'>&#9632;</span> " if heading == "component" else ""
+            swatch = (
+                f"<span style='color:{COLOURS[k % len(COLOURS)]}'>&#9632;</span> "
+                if heading == "component"
+                else ""
+            )
             strong = f" style='font-weight:bold;color:{colour}'" if heading == "outcome" else ""
             line.append(f"<td{strong}>{swatch}{safe}</td>")
         cells.append(f"<tr>{''.join(line)}</tr>")
@@ -176,7 +192,8 @@ def _heading(parameters: QTable) -> str:
         "table.fit th{color:#666;font-weight:normal;border-bottom:1px solid #ccc}</style>"
     )
     note = (
-        f"<p style='font:12px sans-serif;color:#666'>spectuner-ext {__version__}. Click the legend to hide a curve, "
+        f"<p style='font:12px sans-serif;color:#666'>spectuner-ext {__version__}. Click the legend "
+        f"to hide a curve, "
         "drag to zoom, scroll to zoom along the frequency axis.</p>"
     )
     return f"{style}<table class='fit'>{''.join(cells)}</table>{note}"

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import astropy.units as u
@@ -21,9 +22,9 @@ from .wording import COLOURS, DASHES, species_markup, table_of_words
 
 __all__ = ["draw", "write_png"]
 
-OBSERVED, MODEL, ABSENT = "0.35", "#D55E00", "#D55E00"
+OBSERVED, MODEL, ABSENT, MASKED = "0.35", "#D55E00", "#D55E00", "#F3E9D8"
 FAINTEST = 0.1
-"""Part of the noise below which the curve of a component is not drawn: many curves along zero hide the data."""
+"""Part of the noise below which the curve of a component is not drawn: along zero it hides the data."""
 
 _WIDTH = 12.0  # inches
 _PANEL = 2.55  # height of a panel with its residual, inches
@@ -47,14 +48,13 @@ def write_png(path: Path, result: Mapping[str, Any], *, dpi: float = 150) -> Non
 def draw(result: Mapping[str, Any]) -> Figure:
     """Figure of a result: observed, total model, a curve per component, residual and matched peaks."""
     parameters, spectra, peaks = result["parameters"], result["spectra"], result["peaks"]
-    widths = parameters["fwhm"].to_value(u.km / u.s)
-    ranges = interesting_ranges(spectra, widest_kms=float(np.nanmax(widths, initial=0.0)))
+    ranges = interesting_ranges(spectra, parameters)
     n_columns = len(ranges) if len(ranges) <= 3 else 2 if len(ranges) == 4 else 3
     n_rows = math.ceil(len(ranges) / n_columns)
     heading = _LINE * (len(parameters) + 3.6)
     height = heading + n_rows * _PANEL + 0.45
     figure = Figure(figsize=(_WIDTH, height))
-    _heading(figure, parameters, height)
+    _heading(figure, parameters, height, some_masked=not all(np.all(t["used"]) for t in spectra))
     outer = figure.add_gridspec(
         n_rows,
         n_columns,
@@ -81,9 +81,18 @@ def draw(result: Mapping[str, Any]) -> Figure:
 
 def _panel(upper: Axes, lower: Axes, table: QTable, limits: SpectralRange) -> None:
     nu = table["frequency"].to_value(u.MHz)
-    part = slice(*np.searchsorted(nu, [limits.low, limits.high]) + (-1 if nu[0] < limits.low else 0, 1))
+    first, last = np.searchsorted(nu, [limits.low, limits.high])
+    part = slice(max(first - 1, 0), last + 1)
     nu = nu[part]
-    value = {n: table[n][part].to_value(u.K) for n in table.colnames if n not in ("frequency", "sky_frequency", "used")}
+    value = {
+        n: table[n][part].to_value(u.K)
+        for n in table.colnames
+        if n not in ("frequency", "sky_frequency", "used")
+    }
+    masked = ~np.asarray(table["used"][part], dtype=np.bool_)
+    for axes in (upper, lower):
+        edge = axes.get_xaxis_transform()
+        axes.fill_between(nu, 0, 1, where=masked, step="mid", transform=edge, color=MASKED, lw=0)
     upper.step(nu, value["observed"], where="mid", color=OBSERVED, lw=0.8)
     components = [n for n in table.colnames if n not in SPECTRUM_COLUMNS]
     for k, name in enumerate(components if len(components) > 1 else ()):
@@ -102,7 +111,7 @@ def _panel(upper: Axes, lower: Axes, table: QTable, limits: SpectralRange) -> No
     plain = ScalarFormatter(useOffset=False)
     plain.set_scientific(False)
     lower.xaxis.set_major_formatter(plain)
-    lower.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    lower.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], prune="both"))
     upper.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     for axes in (upper, lower):
         axes.tick_params(labelsize=8)
@@ -142,9 +151,9 @@ def _style(k: int) -> tuple[str, str]:
     return COLOURS[k % len(COLOURS)], DASHES[k // len(COLOURS) % len(DASHES)]
 
 
-def _heading(figure: Figure, parameters: QTable, height: float) -> None:
+def _heading(figure: Figure, parameters: QTable, height: float, *, some_masked: bool) -> None:
     """Legend and table of results in one: a line per component."""
-    rows = table_of_words(parameters)
+    rows = [{**words, "remarks": shorten(words["remarks"], 64)} for words in table_of_words(parameters)]
     columns, size = _columns(rows)
     y = 1.0 - _LINE / height
     for heading, left in columns.items():
@@ -167,15 +176,16 @@ def _heading(figure: Figure, parameters: QTable, height: float) -> None:
                 weight="bold" if strong else "normal",
                 color=MODEL if heading == "outcome" and lost else "0.45" if lost and not strong else "black",
             )
-    _legend(figure, len(rows), y - 0.45 * _LINE / height)
+    _legend(figure, len(rows), y - 0.45 * _LINE / height, some_masked=some_masked)
 
 
-def _legend(figure: Figure, n_components: int, y: float) -> None:
+def _legend(figure: Figure, n_components: int, y: float, *, some_masked: bool) -> None:
     handles = [
         Line2D([], [], color=OBSERVED, lw=1.2, label="observed"),
         Line2D([], [], color=MODEL, lw=1.5, label="model" if n_components < 2 else "model, all components"),
         *(Line2D([], [], ls="none", label=_MARK_TEXT[kind], **style) for kind, style in _MARKS.items()),
-        Line2D([], [], color="0.88", lw=6, label="±3σ noise"),
+        Line2D([], [], color="0.88", lw=6, label=r"$\pm3\sigma$ noise"),
+        *([Line2D([], [], color=MASKED, lw=6, label="masked")] if some_masked else []),
     ]
     figure.legend(
         handles=handles,
@@ -199,7 +209,7 @@ def _power(found: re.Match[str]) -> str:
 
 
 def _columns(rows: Sequence[Mapping[str, str]]) -> tuple[dict[str, float], float]:
-    """Left end of each column of the heading, as wide as its longest text, and a font size at which all fit."""
+    """Left end of each column of the heading, as wide as its longest text, and a size at which all fit."""
     names = list(rows[0]) if rows else []
     widths = [max(len(n), *(len(r[n]) for r in rows)) * (1.12 if n in _BOLD else 1.0) + 1.8 for n in names]
     scale = min(1.0, 0.955 / (_CHARACTER * sum(widths)))

@@ -1,4 +1,4 @@
-"""The files of a fit: ECSV, FITS, JSON, log and pictures, written beside each other or not at all; and back."""
+"""The files of a fit: ECSV, FITS, JSON, log and pictures, written all or not at all; and read back."""
 
 import json
 import os
@@ -63,10 +63,11 @@ def write_products(
     outfile : path
         ``folder/name`` without an ending; the folder must exist.
     result : mapping
-        ``parameters``, ``spectra``, ``correlations``, ``peaks`` as in `~spectuner_ext.pipeline.tables`, and ``call``
-        and ``provenance``, mappings of JSON-like values.
+        ``parameters``, ``spectra``, ``correlations``, ``peaks`` as in `~spectuner_ext.pipeline.tables`, and
+        ``call`` and ``provenance``, mappings of JSON-like values.
     plots : bool
-        Also draw ``.png`` and ``.html``. A picture that cannot be drawn is left out with a `SpectunerWarning`.
+        Also draw ``.png`` and ``.html``. A picture that cannot be drawn is left out with a
+        `SpectunerWarning`.
     log : sequence of str
         Lines of the ``.log``.
 
@@ -190,7 +191,7 @@ def _describe_parameters(header: fits.Header, parameters: QTable) -> None:
 
 
 def read_products(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `write_products` wrote, as the task returned it.
+    """Read what `write_products` wrote, as the task returned it.
 
     Parameters
     ----------
@@ -210,7 +211,10 @@ def read_products(path: str | os.PathLike[str]) -> dict[str, Any]:
     stem = products_stem(path)
     for suffix in ("ecsv", "fits", "json"):
         if not _file(stem, suffix).is_file():
-            raise InputError(f"{_file(stem, suffix)}: no such file; products of a fit are {stem.name}.ecsv, .fits and .json")
+            raise InputError(
+                f"{_file(stem, suffix)}: no such file; products of a fit are {stem.name}.ecsv, .fits "
+                f"and .json"
+            )
     record = read_record(_file(stem, "json"))
     spectra = read_windows(_file(stem, "fits"))
     with fits.open(_file(stem, "fits")) as hdus:
@@ -280,7 +284,9 @@ def _native(table: QTable) -> QTable:
     for name in table.colnames:
         column = table[name]
         plain = np.asarray(getattr(column, "value", column))
-        values = plain.astype(np.str_) if plain.dtype.kind == "S" else plain.astype(plain.dtype.newbyteorder("="))
+        values = (
+            plain.astype(np.str_) if plain.dtype.kind == "S" else plain.astype(plain.dtype.newbyteorder("="))
+        )
         out[name] = values * column.unit if getattr(column, "unit", None) is not None else values
     return out
 

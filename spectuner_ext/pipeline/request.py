@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -9,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, SpeciesError
 from ..lte.model import line_ranges
-from ..lte.parameters import PARAMETERS
+from ..lte.parameters import PARAMETERS, Tie
 from ..lte.reference import filling_factor
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase, Transitions
 
-__all__ = ["Component", "components_for", "transitions_for"]
+__all__ = ["Component", "components_for", "ties_between", "transitions_for"]
 
 FloatArray = NDArray[np.float64]
 
@@ -124,11 +125,46 @@ def components_for(
                     species=i,
                     number=c + 1,
                     label=f"{full} #{c + 1}",
-                    bounds={k: v for k, v in _sizes(own["bounds"], "bounds", scale).items()},
-                    fixed={k: float(v) for k, v in _sizes(own["fixed"], "fixed", scale).items()},
-                    initial={k: float(v) for k, v in _sizes(own["initial"], "initial", scale).items()},
+                    bounds=_sizes(own["bounds"], "bounds", scale),
+                    fixed=_sizes(own["fixed"], "fixed", scale),
+                    initial=_sizes(own["initial"], "initial", scale),
                 )
             )
+    return result
+
+
+def ties_between(
+    asked: Sequence[Component],
+    names: Sequence[str],
+    resolved: Sequence[str],
+    ties: Sequence[Mapping[str, object]],
+) -> list[Tie]:
+    """Ties between the first components of species.
+
+    Parameters
+    ----------
+    asked : sequence of Component
+    names, resolved : sequence of str
+    ties : sequence of mappings
+        ``parameter``, ``species`` (two or more of the fitted ones), and optionally ``ratio``, one each.
+
+    Raises
+    ------
+    InputError
+        If an entry is not of that form.
+    """
+    result = []
+    for tie in ties:
+        if set(tie) - {"parameter", "species", "ratio"} or not {"parameter", "species"} <= set(tie):
+            raise InputError(f"ties: an entry has parameter, species and perhaps ratio, got {dict(tie)}")
+        members = []
+        for name in tie["species"]:  # type: ignore[attr-defined]
+            if name not in {*names, *resolved}:
+                raise InputError(f"ties: {name!r} is not among the fitted species {', '.join(names)}")
+            i = list(names).index(name) if name in names else list(resolved).index(name)
+            members.append(next(c for c, own in enumerate(asked) if own.species == i))
+        ratio = tuple(float(r) for r in tie.get("ratio", ()))  # type: ignore[attr-defined]
+        result.append(Tie(str(tie["parameter"]), tuple(members), ratio))
     return result
 
 
@@ -173,9 +209,9 @@ def _for_species(
     return merged
 
 
-def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -> dict[str, object]:
+def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -> dict[str, Any]:
     """Entry c of values that come one per component."""
-    own: dict[str, object] = {}
+    own: dict[str, Any] = {}
     for name, value in values.items():
         if key == "bounds":
             pair = np.asarray(value, dtype=object)
@@ -193,7 +229,14 @@ def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -
     return own
 
 
-_UNITS = {"T_ex": "K", "N_tot": "cm-2", "fwhm": "km/s", "v_off": "km/s", "source_size": "arcsec", "filling_factor": ""}
+_UNITS = {
+    "T_ex": "K",
+    "N_tot": "cm-2",
+    "fwhm": "km/s",
+    "v_off": "km/s",
+    "source_size": "arcsec",
+    "filling_factor": "",
+}
 
 
 def _number(value: object, key: str, name: str) -> float:
@@ -210,7 +253,7 @@ def _number(value: object, key: str, name: str) -> float:
         ) from problem
 
 
-def _sizes(values: Mapping[str, object], key: str, scale: float) -> dict[str, object]:
+def _sizes(values: Mapping[str, Any], key: str, scale: float) -> dict[str, Any]:
     """The same with source sizes [arcsec] turned into filling factors of the reference beam."""
     converted = dict(values)
     if "source_size" not in converted:

@@ -1,4 +1,4 @@
-"""Spectra of known truth: windows, components, noise and continuum in; an observation and its truth table out."""
+"""Spectra of known truth: windows, components and noise in; an observation and its truth table out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -56,8 +56,9 @@ def simulate_observation(
     windows : sequence of (low, high, step)
         In MHz or as Quantities; channel centres run from `low` in steps of `step` and do not pass `high`.
     components : sequence of mapping
-        Each with ``species``, ``T_ex`` [K], ``N_tot`` [cm-2], ``fwhm`` [km/s], and either ``source_size`` [arcsec]
-        or ``filling_factor``; ``v_off`` [km/s] is 0 when not given. Two of one species are two components.
+        Each with ``species``, ``T_ex`` [K], ``N_tot`` [cm-2], ``fwhm`` [km/s], and either ``source_size``
+        [arcsec] or ``filling_factor``; ``v_off`` [km/s] is 0 when not given. Two of one species are two
+        components.
     database : LineDatabase
     noise : float [K], Quantity, or one for each window
         Standard deviation of the Gaussian noise added to every channel.
@@ -72,7 +73,8 @@ def simulate_observation(
     -------
     Observation
     truth : QTable
-        One row per component, columns as in the table of a fit; ``meta["lines"]`` holds the spectra without noise.
+        One row per component, columns as in the table of a fit; ``meta["lines"]`` holds the spectra without
+        noise.
 
     Examples
     --------
@@ -110,16 +112,22 @@ def simulate_observation(
         )
         for w, line in zip(empty.windows, lines, strict=True)
     )
-    truth = _truth([model.transitions[names.index(str(c["species"]))].species for c in components], theta, model)
+    truth = _truth(
+        [model.transitions[names.index(str(c["species"]))].species for c in components], theta, model
+    )
     truth.meta["lines"] = list(lines)
     return Observation(noisy, meta={"simulated": True, "seed": seed}), truth
 
 
-def _window(limits: tuple[Any, Any, Any], k: int, sigma: float, behind: float, beam: Beam | None, cmb: float) -> Window:
+def _window(
+    limits: tuple[Any, Any, Any], k: int, sigma: float, behind: float, beam: Beam | None, cmb: float
+) -> Window:
     low, high, step = (to_mhz(x, f"windows[{k}]") for x in limits)
     if not high > low + step:
-        raise InputError(f"windows[{k}] runs from {low} to {high} MHz in steps of {step}; give (low, high, step)")
-    nu = low + step * np.arange(int((high - low) / step + 1e-9) + 1)
+        raise InputError(
+            f"windows[{k}] runs from {low} to {high} MHz in steps of {step}; give (low, high, step)"
+        )
+    nu = low + step * np.arange(int((high - low) / step + 1e-9) + 1, dtype=np.float64)
     return Window(
         nu=nu,
         intensity=np.zeros(nu.size),
@@ -134,6 +142,8 @@ def _window(limits: tuple[Any, Any, Any], k: int, sigma: float, behind: float, b
 
 
 def _per_window(value: Any, n: int, what: str) -> FloatArray:
+    if isinstance(value, list | tuple):
+        value = u.Quantity([to_kelvin(v, what) for v in value], u.K)
     values = to_array(value, u.K, what)
     if values.ndim and values.shape != (n,):
         raise InputError(f"{what} has {values.size} values for {n} windows; give one, or one for each")
@@ -141,13 +151,14 @@ def _per_window(value: Any, n: int, what: str) -> FloatArray:
 
 
 def _theta(component: Mapping[str, Any], beam_scale: float) -> list[float]:
-    """Filling factor, T_ex, N_tot, FWHM, v_off of one component."""
+    """Read filling factor, T_ex, N_tot, FWHM, v_off of one component."""
     given = {k: float(to_array(v, _UNITS[k], k)) for k, v in component.items() if k in _UNITS}
     unknown = set(component) - set(_UNITS) - {"species"}
     missing = [k for k in ("T_ex", "N_tot", "fwhm") if k not in given]
     if unknown or missing or ("source_size" in given) == ("filling_factor" in given):
         raise InputError(
-            f"component {dict(component)!r} needs species, T_ex, N_tot, fwhm, either source_size or filling_factor, "
+            f"component {dict(component)!r} needs species, T_ex, N_tot, fwhm, either source_size or "
+            f"filling_factor, "
             f"and perhaps v_off"
         )
     if "source_size" in given:

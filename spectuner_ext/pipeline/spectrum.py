@@ -19,10 +19,10 @@ from ..fitting.proposal import propose
 from ..fitting.search import cancelled, solve_blocks
 from ..fitting.uncertainty import Uncertainty, estimate
 from ..lte.model import LTEModel
-from ..lte.parameters import PARAMETERS, ParameterSpace, to_scale
+from ..lte.parameters import BOUNDS, PARAMETERS, ParameterSpace, to_scale
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase
-from .request import Component, components_for, transitions_for
+from .request import Component, components_for, ties_between, transitions_for
 
 __all__ = ["fit_spectrum"]
 
@@ -45,6 +45,7 @@ def fit_spectrum(
     initial: Mapping[str, object] | Table | None = None,
     bounds: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
+    ties: Sequence[Mapping[str, object]] = (),
     offset: float = 0.0,
     noise_factor: float = 4.0,
     rel_height: float = 0.25,
@@ -75,6 +76,9 @@ def fit_spectrum(
         Guesses; parameters left out are drawn.
     bounds, fixed : mapping, optional
         See `spectuner_ext.pipeline.request.components_for`; physical units.
+    ties : sequence of mappings, optional
+        ``{"parameter": "v_off", "species": [...]}`` lets one parameter of several species vary as one; with
+        ``"ratio": [1, 1/60]`` in fixed proportion (filling_factor, N_tot, fwhm), as for isotopologues.
     offset : float, in K
         Fit a constant baseline within +-offset in every window (chi2 only).
     noise_factor : float
@@ -118,13 +122,17 @@ def fit_spectrum(
     peaks = build_peak_data(
         observation, noise_factor=noise_factor, rel_height=rel_height, clip_negative=clip_negative
     )
+    tied = ties_between(asked, species, [t.species for t in transitions], ties)
     watch = _Watch(progress)
     model = LTEModel.bind(observation, transitions)
     streams = np.random.default_rng(seed).spawn(len(species) + 1)
 
     def problem_of(members: Sequence[Component], base: FloatArray | None = None) -> Problem:
         space = ParameterSpace.build(
-            [m.label for m in members], bounds=[m.bounds for m in members], fixed=[m.fixed for m in members]
+            [m.label for m in members],
+            bounds=[m.bounds for m in members],
+            fixed=[m.fixed for m in members],
+            ties=tied if len(members) == len(asked) else (),
         )
         return Problem.build(
             observation,
@@ -140,7 +148,9 @@ def fit_spectrum(
 
     problem = problem_of(asked)
     if problem.n_free == 0:
-        solution = Solution(np.zeros(0), problem.loss(np.zeros(0)), Status.CONVERGED, "nothing to fit: all is held")
+        solution = Solution(
+            np.zeros(0), problem.loss(np.zeros(0)), Status.CONVERGED, "nothing to fit: all is held"
+        )
     elif len(species) == 1:
         watch.stage = species[0]
         start = _start(problem, asked, streams[0], ninit)
@@ -184,7 +194,7 @@ def _start(
         name = PARAMETERS[k]
         if name in asked[c].initial:
             given[i] = to_scale(asked[c].initial[name], k, f"initial: {name} of {asked[c].label}")
-    given = np.clip(given, problem.lower, problem.upper)
+    given = np.asarray(np.clip(given, problem.lower, problem.upper))
     given[problem.space.n_free :] = 0.0
     if np.isfinite(given).all():
         return given
@@ -205,71 +215,70 @@ def _fit_together(
 ) -> Solution:
     """Fit each species alone, then on what stronger ones leave over, then all of them together."""
     n_species = max(c.species for c in asked) + 1
-    alone: list[Solution] = []
+    alone: list[tuple[Problem, Solution]] = []
     members = [[c for c in asked if c.species == i] for i in range(n_species)]
     for i in range(n_species):
         watch.stage = f"alone: {members[i][0].label.rsplit(' #', 1)[0]}"
         own = problem_of(members[i])
-        alone.append(solver(own, streams[i], ninit=ninit, start=_start(own, members[i], streams[i], ninit)))
+        start = _start(own, members[i], streams[i], ninit)
+        alone.append((own, solver(own, streams[i], ninit=ninit, start=start)))
         problem.n_evaluations += own.n_evaluations
         watch.before = problem.n_evaluations
-        if alone[-1].status == Status.CANCELLED:
+        if alone[-1][1].status == Status.CANCELLED:
             break
     watch.before, watch.stage = 0, "together"
-    candidates = [_joined(problem, asked, members, alone)]
+    candidates = [_joined(problem, asked, alone)]
     if watch.stop:
         return cancelled(Solution(candidates[0], problem.loss(candidates[0]), Status.CANCELLED))
     if problem.loss_name == "pm":
         blocks = [[i for i, (c, _) in enumerate(problem.space.position) if c == k] for k in range(len(asked))]
         return solve_blocks(problem, candidates[0], [b for b in blocks if b])
-    candidates.append(_one_after_another(problem, problem_of, members, alone, solver, streams[-1], ninit))
+    candidates.append(
+        _one_after_another(problem, problem_of, asked, members, alone, solver, streams[-1], ninit)
+    )
     best: Solution | None = None
     for x in candidates:
         best = solve_levmar(problem, x).better(best)
-    assert best is not None  # noqa: S101 - there are two candidates
+    assert best is not None
     return best
 
 
 def _joined(
-    problem: Problem,
-    asked: Sequence[Component],
-    members: Sequence[Sequence[Component]],
-    solutions: Sequence[Solution],
+    problem: Problem, asked: Sequence[Component], parts: Sequence[tuple[Problem, Solution]]
 ) -> FloatArray:
-    """Fit vector of all components from those of each species; offsets are their median."""
+    """Fit vector of all components from the fits of each species; offsets are their median."""
+    theta = np.vstack([own.components(solution.x) for own, solution in parts])
+    missing = len(asked) - len(theta)
+    if missing:  # cancelled before the last species had its turn: leave the rest invisible
+        faint = np.array([BOUNDS["filling_factor"][0], LIMIT_T_EX, BOUNDS["N_tot"][0], 1.0, 0.0])
+        theta = np.vstack([theta, np.tile(faint, (missing, 1))])
     x = 0.5 * (problem.lower + problem.upper)
-    parts = []
-    for own, solution in zip(members, solutions, strict=False):
-        n_line = sum(i >= 0 for c in own for i in problem.space.layout.index[list(asked).index(c)])
-        parts.append((own, solution.x[:n_line], solution.x[n_line:]))
-    line = np.concatenate([p[1] for p in parts])
-    x[: line.size] = line
-    n = problem.space.n_free
-    if x.size > n:
-        x[n:] = np.median([p[2] for p in parts], axis=0)
+    x[: problem.space.n_free] = problem.space.vector(theta)
+    if problem.n_free > problem.space.n_free:
+        x[problem.space.n_free :] = np.median([own.offsets(s.x) for own, s in parts], axis=0)
     return np.clip(x, problem.lower, problem.upper)
 
 
 def _one_after_another(
     problem: Problem,
     problem_of: Callable[..., Problem],
+    asked: Sequence[Component],
     members: Sequence[Sequence[Component]],
-    alone: Sequence[Solution],
+    alone: Sequence[tuple[Problem, Solution]],
     solver: Callable[..., Solution],
     rng: np.random.Generator,
     ninit: int | None,
 ) -> FloatArray:
     """Fit the best-fitting species first, and each next one to what is left of the data."""
-    order = np.argsort([s.loss for s in alone])
+    order = np.argsort([s.loss for _, s in alone])
     base = np.zeros(problem.model.n_channel)
-    found: dict[int, Solution] = {}
-    for i in order:
+    found: dict[int, tuple[Problem, Solution]] = {}
+    for i, stream in zip(order, rng.spawn(len(order)), strict=True):
         own = problem_of(members[i], base=base)
-        found[i] = solver(own, rng.spawn(1)[0], ninit=ninit, start=alone[i].x)
+        found[i] = (own, solver(own, stream, ninit=ninit, start=alone[i][1].x))
         problem.n_evaluations += own.n_evaluations
-        base = base + own.model.spectrum(own.components(found[i].x), own.species)
-    asked = [c for own_members in members for c in own_members]
-    return _joined(problem, asked, members, [found[i] for i in range(len(members))])
+        base = base + own.model.spectrum(own.components(found[i][1].x), own.species)
+    return _joined(problem, asked, [found[i] for i in range(len(members))])
 
 
 def _judge(
@@ -356,7 +365,11 @@ def _limits(
     good = theta[np.asarray(detected, dtype=bool)]
     grid = problem.fit.grid
     channel = float(np.median((grid.high - grid.low) / grid.nu)) * C_KMS
-    typical = np.median(good, axis=0) if len(good) else np.array([0.999, LIMIT_T_EX, 0.0, max(1.0, 3 * channel), 0.0])
+    typical = (
+        np.median(good, axis=0)
+        if len(good)
+        else np.array([0.999, LIMIT_T_EX, 0.0, max(1.0, 3 * channel), 0.0])
+    )
     for c, component in enumerate(asked):
         if detected[c]:
             continue

@@ -1,4 +1,4 @@
-"""Fits as tables with units: parameters, spectra per window, correlations and peaks, and back to an observation."""
+"""Fits as tables with units: parameters, spectra, correlations, peaks; and back to an observation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ FLAG_TEXT: dict[FitFlag, str] = {
     FitFlag.AT_BOUND: "at least one free parameter rests on its bound",
     FitFlag.DEGENERATE_CORNER: "a very broad, very faint pedestal that matches no peak: not a detection",
     FitFlag.SIZE_N_DEGENERATE: "all lines optically thin: only filling factor times N_tot is measured",
-    FitFlag.T_EX_UNCONSTRAINED: "too few lines, or too narrow a range of energies, to separate T_ex from N_tot",
+    FitFlag.T_EX_UNCONSTRAINED: "too few lines or too narrow a range of energies to separate T_ex from N_tot",
     FitFlag.OPAQUE: "peak optical depth above 300: N_tot is a lower limit",
     FitFlag.PARTITION_EXTRAPOLATED: "Q(T_ex) lies outside the tabulated temperatures",
     FitFlag.NOT_DETECTED: "no significant emission or absorption; see N_tot_limit",
@@ -54,7 +54,11 @@ SPECTRUM_COLUMNS: dict[str, tuple[Any, str]] = {
 
 _VALUES: tuple[tuple[str, Any, str], ...] = (
     ("source_size", u.arcsec, "full width at half maximum of the source; NaN without a beam"),
-    ("filling_factor", u.dimensionless_unscaled, "size^2 / (size^2 + beam^2) in the mean beam of the windows"),
+    (
+        "filling_factor",
+        u.dimensionless_unscaled,
+        "size^2 / (size^2 + beam^2) in the mean beam of the windows",
+    ),
     ("T_ex", u.K, "excitation temperature"),
     ("N_tot", u.cm**-2, "total column density"),
     ("fwhm", u.km / u.s, "line width, full width at half maximum"),
@@ -68,15 +72,15 @@ def component_label(species: str, component: int) -> str:
 
 
 def component_labels(results: Sequence[FitResult]) -> list[str]:
-    """Names of the components of several fits, in the order of the rows; a repeated one gets its fit's number."""
+    """Names of the components of several fits, row by row; a repeated one gets its fit's number."""
     labels = [component_label(s, c) for r in results for s, c in zip(r.species, r.component, strict=True)]
     fits = [number for number, r in enumerate(results, start=1) for _ in r.species]
     return [x if labels.count(x) == 1 else f"{x} (fit {k})" for x, k in zip(labels, fits, strict=True)]
 
 
 def flag_names(flags: int) -> str:
-    """Names of the bits that are set, joined by ``|``."""
-    return "|".join(str(f.name) for f in FLAG_TEXT if f & flags)
+    """Names of the bits that are set, joined by ``|``; ``NONE``, as ECSV reads empty text as missing."""
+    return "|".join(str(f.name) for f in FLAG_TEXT if f & flags) or "NONE"
 
 
 def parameters_table(results: Sequence[FitResult], meta: Mapping[str, object] | None = None) -> QTable:
@@ -133,7 +137,7 @@ _OF_COMPONENT = frozenset({"detected", "n_peaks", "flags", "flag_names", "N_tot_
 
 
 def _rows(results: Sequence[FitResult], attribute: str) -> NDArray[Any]:
-    """An attribute with one value per component, over all fits."""
+    """Join an attribute with one value per component over all fits."""
     return np.concatenate([np.asarray(getattr(r, attribute)) for r in results])
 
 
@@ -188,10 +192,14 @@ def spectra_tables(observation: Observation, results: Sequence[FitResult]) -> li
 
 
 def _window_meta(window: Window, v_lsr: float) -> dict[str, object]:
-    """What `observation_of` needs beside the columns, and the counts of masked channels."""
+    """Collect what `observation_of` needs beside the columns, and the counts of masked channels."""
     meta: dict[str, object] = {"window": window.name, "vlsr": float(v_lsr), "t_cmb": float(window.t_cmb)}
     if window.beam is not None:
-        sizes = {"beam_major": window.beam.major, "beam_minor": window.beam.minor, "dish": window.beam.diameter}
+        sizes = {
+            "beam_major": window.beam.major,
+            "beam_minor": window.beam.minor,
+            "dish": window.beam.diameter,
+        }
         meta.update({k: float(v) for k, v in sizes.items() if np.isfinite(v)})
     meta["n_nan"] = int(str(window.notes.get("n_nan", 0)))
     meta["n_masked"] = int(str(window.notes.get("n_masked", int(np.sum(~window.mask)))))
@@ -200,7 +208,7 @@ def _window_meta(window: Window, v_lsr: float) -> dict[str, object]:
 
 
 def observation_of(spectra: Sequence[QTable]) -> Observation:
-    """The observation that was fitted, from the tables of `spectra_tables`, to the last bit."""
+    """Rebuild the observation that was fitted, to the last bit, from the tables of `spectra_tables`."""
     windows = []
     for table in spectra:
         m = table.meta
@@ -233,8 +241,8 @@ def _plain(column: Any, unit: Any) -> FloatArray:
 def correlation_tables(results: Sequence[FitResult]) -> dict[str, QTable]:
     """Correlation matrix of the free parameters of each fit, under its species joined by `` + ``.
 
-    Each table has a column ``parameter`` and one per free parameter, so that ``table[name]`` is a column of the
-    matrix.
+    Each table has a column ``parameter`` and one per free parameter, so that ``table[name]`` is a column of
+    the matrix.
     """
     tables = {}
     for number, r in enumerate(results, start=1):
@@ -261,8 +269,8 @@ def peaks_table(observation: Observation, results: Sequence[FitResult], **option
     Returns
     -------
     QTable
-        Columns ``low``, ``high`` (rest frequencies of the span over the peak's top) and ``kind``: ``matched`` and
-        ``missed`` are observed, ``confirmed`` and ``absent`` predicted.
+        Columns ``low``, ``high`` (rest frequencies of the span over the peak's top) and ``kind``:
+        ``matched`` and ``missed`` are observed, ``confirmed`` and ``absent`` predicted.
     """
     lines = np.concatenate(
         [
@@ -271,10 +279,27 @@ def peaks_table(observation: Observation, results: Sequence[FitResult], **option
         ]
     )
     found = match_peaks(np.ascontiguousarray(lines), build_peak_data(observation, **options))
-    kinds = {"matched": found.matched, "missed": found.missed, "confirmed": found.confirmed, "absent": found.absent}
+    kinds = {
+        "matched": found.matched,
+        "missed": found.missed,
+        "confirmed": found.confirmed,
+        "absent": found.absent[~_beside_masked(found.absent, observation)],
+    }
     spans = np.concatenate([s.reshape(-1, 2) for s in kinds.values()])
     table = QTable()
     table["low"] = spans[:, 0] * u.MHz
     table["high"] = spans[:, 1] * u.MHz
     table["kind"] = np.repeat(np.array(list(kinds), dtype="U9"), [len(s) for s in kinds.values()])
     return table
+
+
+def _beside_masked(spans: FloatArray, observation: Observation) -> NDArray[np.bool_]:
+    """Whether a span holds or touches a masked channel: what is missing there may lie under the mask."""
+    beside = np.zeros(len(spans), dtype=np.bool_)
+    for w in observation.windows:
+        edges = w.edges
+        left, right = edges[:-1][~w.mask], edges[1:][~w.mask]
+        step = float(np.median(np.diff(edges)))
+        for k, (low, high) in enumerate(spans):
+            beside[k] |= bool(np.any((left < high + step) & (right > low - step)))
+    return beside

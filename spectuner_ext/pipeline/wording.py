@@ -1,4 +1,4 @@
-"""A fitted component in words: name, values with errors, outcome; shared by pictures, log and command line."""
+"""A fitted component in words: name, values with errors, outcome; for pictures, log and command line."""
 
 import math
 import re
@@ -9,11 +9,20 @@ from astropy.table import QTable, Row
 from ..fitting.result import FitFlag
 from .tables import FLAG_TEXT
 
-__all__ = ["COLOURS", "DASHES", "flag_words", "outcome", "parameter_words", "species_markup", "value_words"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "flag_words",
+    "outcome",
+    "parameter_words",
+    "species_markup",
+    "table_of_words",
+    "value_words",
+]
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#7A5195", "#8C6D00")
-"""One per component: Okabe & Ito's colour-blind-safe set without its yellow, black and vermillion, and two darker
-ones that keep the distance in luminance."""
+"""One per component: Okabe & Ito's colour-blind-safe set without its yellow, black and vermillion, and two
+darker ones that keep the distance in luminance."""
 
 DASHES = ("solid", "dashed", "dotted")
 """Line style of the first, second and third round through `COLOURS`."""
@@ -31,12 +40,17 @@ _SHORT: dict[FitFlag, str] = {
 
 
 def flag_words(flags: int) -> str:
-    """Flags of a row in a few words each; whether it was detected is said elsewhere."""
+    """Put flags into a few words each; whether the row was detected is said elsewhere.
+
+    Of what was not detected, only what explains that: its parameters mean nothing.
+    """
+    if flags & FitFlag.NOT_DETECTED:
+        flags &= FitFlag.DEGENERATE_CORNER | FitFlag.PREDICTED_LINE_ABSENT
     return ", ".join(_SHORT[f] for f in FLAG_TEXT if f & flags and f in _SHORT)
 
 
 def outcome(row: Row) -> str:
-    """``DETECTED``, or ``NOT DETECTED`` with the upper limit."""
+    """Say ``DETECTED``, or ``NOT DETECTED`` with the upper limit."""
     if row["detected"]:
         return "DETECTED"
     limit = _number(row, "N_tot_limit")
@@ -61,7 +75,8 @@ def value_words(value: float, error: float) -> str:
         return f"({scaled})e{power:+d}" if "+-" in scaled else f"{scaled}e{power:+d}"
     if not (math.isfinite(error) and error > 0):
         return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
+    finer = min(error, abs(value)) if value else error
+    digits = max(0, 1 - math.floor(math.log10(finer)))
     return f"{value:.{digits}f} +- {error:.{digits}f}" if digits < 8 else f"{value:.6g} +- {error:.1g}"
 
 
@@ -79,16 +94,26 @@ def parameter_words(row: Row) -> dict[str, str]:
 
 
 def table_of_words(parameters: QTable) -> list[dict[str, str]]:
-    """One mapping of heading to text for each row: component, values, outcome, remarks."""
+    """One mapping of heading to text for each row; no values where nothing was detected."""
     out = []
     for row in parameters:
-        words = {"component": f"{row['species']} #{row['component']}", **parameter_words(row)}
-        out.append({**words, "peaks": str(row["n_peaks"]), "outcome": outcome(row), "remarks": flag_words(int(row["flags"]))})
+        words = parameter_words(row)
+        if not row["detected"]:
+            words = dict.fromkeys(words, "-")
+        out.append(
+            {
+                "component": f"{row['species']} #{row['component']}",
+                **words,
+                "peaks": str(row["n_peaks"]),
+                "outcome": outcome(row),
+                "remarks": flag_words(int(row["flags"])),
+            }
+        )
     return out
 
 
 def species_markup(text: str) -> str:
-    """A catalogue name in matplotlib's mathtext: ``CH3OH;v=0; #1`` gives ``CH$_{3}$OH v=0 #1``.
+    """Write a catalogue name in matplotlib's mathtext: ``CH3OH;v=0; #1`` gives ``CH$_{3}$OH v=0 #1``.
 
     Examples
     --------

@@ -21,14 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..constants import H_OVER_K, KELVIN_PER_WAVENUMBER
-from ..errors import InputError, OutputExistsError, SpeciesError
-from . import quantum_labels, species
+from ..errors import InputError, OutputExistsError
 from .catalogues import intensity, partition_tables, splatalogue
-from .catalogues.partition_tables import QTable
 from .catalogues.splatalogue_rows import Rows, connect
-from .extension import Extended, extend, on_grid
-from .matches import Match, in_paper, matches_of, read_matches
-from .schema import CREATE, ENERGY_DIGITS, FREQUENCY_DIGITS, INDEXES, TRANSITION_COLUMNS, with_fixed_version
+from .extension import extend
+from .matches import Match, matches_of, read_matches
+from .schema import ENERGY_DIGITS, FREQUENCY_DIGITS, with_fixed_version
+from .writer import BuiltEntry, aliases_of, write
 
 __all__ = ["CUT_TEMPERATURES", "INTENSITY_CUT", "BuildReport", "build"]
 
@@ -42,13 +41,6 @@ CUT_TEMPERATURES = (10.0, 30.0, 100.0, 300.0, 1000.0)
 
 INTENSITY_CUT = 5.0
 """Depth of the intensity cut in dex; with the strongest line at an optical depth of 1000, 0.01 is kept."""
-
-_REFERENCES = {
-    "CDMS": "Endres et al. 2016, doi:10.1016/j.jms.2016.03.005",
-    "JPL": "Pickett et al. 1998, doi:10.1016/S0022-4073(98)00091-0",
-    "SLAIM": "Lovas, SLAIM, in Splatalogue: Remijan et al. 2007, BAAS 39, 963",
-    "NH3": "Splatalogue list 18: Remijan et al. 2007, BAAS 39, 963",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +73,6 @@ def strong_enough(rows: Rows, cut: float) -> NDArray[np.bool_]:
     return keep
 
 
-def _single(values: FloatArray) -> FloatArray:
-    """Values with the 24-bit mantissa of single precision, relative error below 6e-8."""
-    mantissa, exponent = np.frexp(values)
-    return np.asarray(np.ldexp(np.round(mantissa * 2.0**24) / 2.0**24, exponent), dtype=np.float64)
-
-
 def _wanted(names: Iterable[str] | None) -> list[tuple[str, list[Match]]]:
     groups = [(k, list(v)) for k, v in groupby(read_matches(), key=lambda m: m.name)]
     if names is None:
@@ -95,103 +81,13 @@ def _wanted(names: Iterable[str] | None) -> list[tuple[str, list[Match]]]:
     return [(k, v) for k, v in groups if k in chosen]
 
 
-def _transition_rows(name: str, rows: Rows) -> Iterable[tuple[object, ...]]:
-    nu, energy = np.round(rows.frequency, FREQUENCY_DIGITS), np.round(rows.e_lower, ENERGY_DIGITS)
-    a = _single(rows.einstein_a)
-    for i, label in enumerate(rows.label):
-        upper, lower = quantum_labels.split(label)
-        g = float(rows.g_upper[i])
-        yield (
-            name, float(nu[i]), None, float(a[i]), None, float(energy[i]), int(g) if g.is_integer() else g,
-            None, "F" if rows.hyperfine[i] else None, None, upper or None, lower or None,
-        )  # fmt: skip
-
-
-def _aliases(
-    groups: list[tuple[str, list[Match]]], chemical: dict[int, tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """Further names of each entry: spellings, Splatalogue names, and the tags of CDMS and JPL."""
-    out: dict[str, set[str]] = {}
-
-    def add(alias: str, name: str) -> None:
-        if alias and alias != name:
-            out.setdefault(alias, set()).add(name)
-
-    keys: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
-    for name, matches in groups:
-        parsed = species.parse(name)
-        for spelling in (name, *(a for m in matches for a in m.aliases)):
-            try:
-                p = species.parse(spelling)
-            except SpeciesError:
-                continue
-            found = keys.setdefault((p.atoms, p.charge, parsed.state), [])
-            if name not in found:
-                found.append(name)
-        for match in matches:
-            for alias in match.aliases:
-                add(alias, name)
-            add(chemical[match.species_id][0].replace("NULL", ""), name)
-            add(str(match.q_tag), name)
-    for (_, tag), table in partition_tables.read_tables().items():
-        try:
-            p = species.parse(table.name)
-        except SpeciesError:
-            continue
-        named = keys.get((p.atoms, p.charge, p.state), [])
-        if p.prefix:
-            named = [n for n in named if species.parse(n).prefix in ("", p.prefix)]
-        if len(named) == 1:
-            add(str(tag), named[0])
-    return sorted((alias, name) for alias, names in out.items() for name in names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Everything that an entry writes."""
-
-    name: str
-    matches: list[Match]
-    rows: Rows
-    n_source: int
-    table: QTable
-    extended: Extended
-    scatter: float | None
-    chemical_name: str
-
-    def q(self) -> list[float]:
-        factor = self.matches[0].q_factor
-        return [float(x) for x in _single(on_grid(self.extended.temperature, self.extended.log_q) * factor)]
-
-    def partition_row(self) -> tuple[object, ...]:
-        match = self.matches[0]
-        comment = f" {match.q_tag:05d}- {match.q_source}:{self.table.name}; Q x {match.q_factor:g}"
-        before = (self.name, None, f"{match.q_source}-{match.q_tag}", None, None)
-        return (*before, *self.q(), None, None, comment, None, None, None)
-
-    def entry_row(self) -> tuple[object, ...]:
-        first = self.matches[0]
-        notes = dict.fromkeys(m.note for m in self.matches if m.note)
-        lists = dict.fromkeys(m.line_list for m in self.matches)
-        worst = max(m.quality for m in self.matches)
-        references = dict.fromkeys([*(_REFERENCES[x] for x in lists), _REFERENCES[first.q_source]])
-        aliases = tuple(a for m in self.matches for a in m.aliases)
-        return (
-            self.name, "+".join(lists), "+".join(dict.fromkeys(str(m.species_id) for m in self.matches)),
-            first.q_source, first.q_tag, worst, first.q_factor, float(self.extended.temperature[0]),
-            float(self.extended.temperature[-1]), self.extended.source, self.scatter, self.n_source,
-            len(self.rows.label), self.chemical_name, int(in_paper(self.name, aliases)),
-            "; ".join(references), "; ".join(notes),
-        )  # fmt: skip
-
-
 def _collect(
     groups: list[tuple[str, list[Match]]],
     connection: sqlite3.Connection,
     chemical: dict[int, tuple[str, str]],
     f_range: tuple[float, float],
     cut: float,
-) -> Iterable[_Entry]:
+) -> Iterable[BuiltEntry]:
     tables = partition_tables.read_tables()
     for name, matches in groups:
         rows = splatalogue.entry_rows(connection, matches, *f_range)
@@ -202,54 +98,10 @@ def _collect(
         )
         table = tables[matches[0].q_source, matches[0].q_tag]
         kept = rows.select(strong_enough(rows, cut))
-        yield _Entry(
+        yield BuiltEntry(
             name, matches, kept, len(rows.label), table, extend(table, tables.values()), scatter,
             chemical[matches[0].species_id][1],
         )  # fmt: skip
-
-
-def _write(
-    path: Path,
-    entries: Iterable[_Entry],
-    aliases: list[tuple[str, str]],
-    meta: dict[str, str],
-    index: bool,
-    progress: Callable[[str], None] | None,
-) -> tuple[int, int, int, list[str]]:
-    n_entries = n_lines = n_source = 0
-    skipped = []
-    with closing(sqlite3.connect(path)) as out:
-        out.execute("PRAGMA page_size = 4096")
-        out.execute("PRAGMA journal_mode = OFF")
-        for statement in CREATE:
-            out.execute(statement)
-        marks = ", ".join("?" * len(TRANSITION_COLUMNS))
-        kept = set()
-        for entry in entries:
-            if not entry.rows.label:
-                skipped.append(entry.name)
-                continue
-            if progress is not None:
-                progress(entry.name)
-            out.executemany(
-                f"INSERT INTO Transitions VALUES ({marks})", _transition_rows(entry.name, entry.rows)
-            )
-            row = entry.partition_row()
-            out.execute(f"INSERT INTO Partitionfunctions VALUES ({', '.join('?' * len(row))})", row)
-            row = entry.entry_row()
-            out.execute(f"INSERT INTO SpectunerEntries VALUES ({', '.join('?' * len(row))})", row)
-            kept.add(entry.name)
-            n_entries, n_lines, n_source = (
-                n_entries + 1,
-                n_lines + len(entry.rows.label),
-                n_source + entry.n_source,
-            )
-        out.executemany("INSERT INTO SpectunerAliases VALUES (?, ?)", [a for a in aliases if a[1] in kept])
-        out.executemany("INSERT INTO SpectunerMeta VALUES (?, ?)", sorted(meta.items()))
-        for statement in INDEXES if index else ():
-            out.execute(statement)
-        out.commit()
-    return n_entries, n_lines, n_source, skipped
 
 
 def build(
@@ -310,7 +162,7 @@ def build(
             chemical = {int(i): (str(s), str(c)) for i, s, c in names}
             meta = _meta(f_min, f_max, intensity_cut)
             entries = _collect(groups, source, chemical, (f_min, f_max), intensity_cut)
-            counts = _write(partial, entries, _aliases(groups, chemical), meta, index, progress)
+            counts = write(partial, entries, aliases_of(groups, chemical), meta, index, progress)
         content = with_fixed_version(partial.read_bytes())
         partial.write_bytes(content)
         os.replace(partial, target)

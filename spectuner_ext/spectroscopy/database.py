@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import sqlite3
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from .hyperfine import merge_hyperfine
 from .names import NameIndex
 from .partition import PartitionFunction
 from .schema import temperature_of
+from .schema_file import NEEDED, SchemaFile
 from .transitions import Origin, Transitions
 
 __all__ = ["Entry", "LineDatabase"]
@@ -31,10 +30,6 @@ FloatArray = NDArray[np.float64]
 
 HyperfinePolicy = Literal["keep", "merge"]
 
-_NEEDED = {
-    "partitionfunctions": ("pf_name",),
-    "transitions": ("t_name", "t_frequency", "t_einsteina", "t_energylower", "t_upperstatedegeneracy"),
-}
 _OPTIONAL = ("t_uncertainty", "t_hfs", "t_upperstatequantumnumbers", "t_lowerstatequantumnumbers")
 _NO_ENERGY = 0.01  # cm^-1: catalogues print small negative energies for the ground state
 
@@ -78,18 +73,8 @@ class LineDatabase:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = threading.RLock()
-        self._connection = _connect(self.path)
-        try:
-            self._columns = {table: self._table_columns(table) for table in _NEEDED}
-            self._validate()
-            self._has_entries = bool(self._table_columns("spectunerentries"))
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise CatalogueError(_damaged(self.path, error)) from error
-        except CatalogueError:
-            self._connection.close()
-            raise
+        self._file = SchemaFile(self.path)
+        self._has_entries = bool(self._file.columns_of("spectunerentries"))
         self._partitions: dict[str, PartitionFunction] = {}
 
     @classmethod
@@ -99,8 +84,7 @@ class LineDatabase:
 
     def close(self) -> None:
         """Close the file; the object cannot be used afterwards."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,23 +111,25 @@ class LineDatabase:
     @cached_property
     def meta(self) -> dict[str, str]:
         """What the file says of itself: range, intensity cut, versions; empty in files of others."""
-        if not self._table_columns("spectunermeta"):
+        if not self._file.columns_of("spectunermeta"):
             return {}
-        return {str(k): str(v) for k, v in self._rows("SELECT key, value FROM SpectunerMeta")}
+        return {str(k): str(v) for k, v in self._file.rows("SELECT key, value FROM SpectunerMeta")}
 
     @cached_property
     def species(self) -> tuple[str, ...]:
         """Names of all entries, sorted; radio recombination lines are left out."""
-        rows = self._rows("SELECT DISTINCT PF_Name FROM Partitionfunctions WHERE PF_Name IS NOT NULL")
+        rows = self._file.rows("SELECT DISTINCT PF_Name FROM Partitionfunctions WHERE PF_Name IS NOT NULL")
         return tuple(sorted(str(r[0]) for r in rows if not str(r[0]).upper().startswith("RRL")))
 
     @cached_property
     def _names(self) -> NameIndex:
         aliases: list[tuple[str, str]] = []
         if self._has_entries:
-            aliases = [(str(a), str(n)) for a, n in self._rows("SELECT alias, name FROM SpectunerAliases")]
-        elif "pf_comment" in self._columns["partitionfunctions"]:
-            rows = self._rows("SELECT PF_Comment, PF_Name FROM Partitionfunctions")
+            aliases = [
+                (str(a), str(n)) for a, n in self._file.rows("SELECT alias, name FROM SpectunerAliases")
+            ]
+        elif "pf_comment" in self._file.columns["partitionfunctions"]:
+            rows = self._file.rows("SELECT PF_Comment, PF_Name FROM Partitionfunctions")
             aliases = [(t, str(n)) for c, n in rows if (t := _tag_of(c))]
         return NameIndex(self.species, aliases)
 
@@ -175,7 +161,7 @@ class LineDatabase:
             partition = self.partition(resolved)
             origin = Origin(catalogue=self.path.name, tag=self._tag(resolved))
             return Entry(resolved, origin, partition.t_min, partition.t_max)
-        row = self._rows(
+        row = self._file.rows(
             "SELECT line_list, tag, quality, q_factor, reference, t_min, t_max, note, extended_with, "
             "chemical_name, in_training_set FROM SpectunerEntries WHERE name = ?",
             (resolved,),
@@ -236,14 +222,14 @@ class LineDatabase:
             raise InputError(f"unknown hyperfine policy {hyperfine!r}; choose from keep, merge")
         resolved = self.resolve(name)
         rows: list[tuple[Any, ...]] = []
-        columns = self._columns["transitions"]
-        wanted = ", ".join(columns.get(c, "NULL") for c in (*_NEEDED["transitions"][1:], *_OPTIONAL))
+        columns = self._file.columns["transitions"]
+        wanted = ", ".join(columns.get(c, "NULL") for c in (*NEEDED["transitions"][1:], *_OPTIONAL))
         query = f"SELECT {wanted} FROM Transitions WHERE T_Name = ? AND T_Frequency BETWEEN ? AND ?"
         if e_lower_max is not None:
             query += " AND T_EnergyLower <= ?"
         limit = () if e_lower_max is None else (e_lower_max / KELVIN_PER_WAVENUMBER,)
         for low, high in _union(ranges):
-            rows += self._rows(query, (resolved, low, high, *limit))
+            rows += self._file.rows(query, (resolved, low, high, *limit))
         lines = self._transitions(resolved, rows)
         return merge_hyperfine(lines) if hyperfine == "merge" else lines
 
@@ -279,13 +265,15 @@ class LineDatabase:
 
     def _read_partition(self, name: str) -> PartitionFunction:
         columns = {
-            t: c for c in self._columns["partitionfunctions"].values() if (t := temperature_of(c)) is not None
+            t: c
+            for c in self._file.columns["partitionfunctions"].values()
+            if (t := temperature_of(c)) is not None
         }
         temperatures = sorted(columns)
         query = (
             f"SELECT {', '.join(columns[t] for t in temperatures)} FROM Partitionfunctions WHERE PF_Name = ?"
         )
-        best = max(self._rows(query, (name,)), key=lambda row: sum(_positive(x) for x in row))
+        best = max(self._file.rows(query, (name,)), key=lambda row: sum(_positive(x) for x in row))
         values = np.array([float(x) if _positive(x) else np.nan for x in best])
         known = np.isfinite(values)
         if known.sum() < 2:
@@ -296,75 +284,15 @@ class LineDatabase:
         t = np.array(temperatures)[known]
         t_min, t_max = float(t[0]), float(t[-1])
         if self._has_entries:
-            found = self._rows("SELECT t_min, t_max FROM SpectunerEntries WHERE name = ?", (name,))
+            found = self._file.rows("SELECT t_min, t_max FROM SpectunerEntries WHERE name = ?", (name,))
             t_min, t_max = (float(x) for x in found[0]) if found else (t_min, t_max)
         return PartitionFunction(t, values[known], t_min, t_max)
 
     def _tag(self, name: str) -> int:
-        if "pf_comment" not in self._columns["partitionfunctions"]:
+        if "pf_comment" not in self._file.columns["partitionfunctions"]:
             return 0
-        rows = self._rows("SELECT PF_Comment FROM Partitionfunctions WHERE PF_Name = ?", (name,))
+        rows = self._file.rows("SELECT PF_Comment FROM Partitionfunctions WHERE PF_Name = ?", (name,))
         return int(_tag_of(rows[0][0]) or 0)
-
-    # ---------------------------------------------------------------- the file
-
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        try:
-            with self._lock:
-                return self._connection.execute(query, values).fetchall()
-        except sqlite3.ProgrammingError as error:
-            raise CatalogueError(f"{self.path} was closed; open it again with LineDatabase.open") from error
-        except sqlite3.DatabaseError as error:
-            raise CatalogueError(_damaged(self.path, error)) from error
-
-    def _table_columns(self, table: str) -> dict[str, str]:
-        """Columns of `table` (any case), lower case to name as stored; empty when there is no such table."""
-        with self._lock:
-            found = self._connection.execute(f"PRAGMA table_info('{table}')").fetchall()
-        return {str(r[1]).lower(): str(r[1]) for r in found}
-
-    def _validate(self) -> None:
-        missing = [f"table {t}" for t, c in self._columns.items() if not c]
-        missing += [
-            f"column {column} of {table}"
-            for table, columns in _NEEDED.items()
-            for column in columns
-            if self._columns[table] and column not in self._columns[table]
-        ]
-        q_columns = [c for c in self._columns["partitionfunctions"] if temperature_of(c) is not None]
-        if self._columns["partitionfunctions"] and len(q_columns) < 2:
-            missing.append("columns PF_<temperature> of partitionfunctions")
-        if missing:
-            raise CatalogueError(
-                f"{self.path} is an SQLite file but not a line database: it lacks {', '.join(missing)}. The "
-                "VAMDC/XCLASS layout is needed: download cdms_sqlite__official*.db, or run "
-                "'spectuner catalogue build'"
-            )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise CatalogueError(
-            f"there is no line database at {path}; give the path of an SQLite file in the VAMDC/XCLASS "
-            "layout, or no path for the one that the package ships"
-        )
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be read: {error}") from error
-    if head != b"SQLite format 3\x00":
-        raise CatalogueError(
-            f"{path} is not an SQLite file (it begins with {head!r}); if it is a .cat file, read it with "
-            "spectuner_ext.spectroscopy.catalogues, if it is compressed, unpack it first"
-        )
-    return sqlite3.connect(path.resolve().as_uri() + "?mode=ro", uri=True, check_same_thread=False)
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"{path} cannot be read as an SQLite database ({error}); the file is damaged, fetch or build it again"
-    )
 
 
 def _positive(value: object) -> bool:

@@ -91,6 +91,7 @@ CREATE = (
 )
 """Statements that make the tables, in order."""
 
+
 def with_fixed_version(content: bytes) -> bytes:
     """Database file whose header names one SQLite version, not the one that happened to write it.
 

@@ -1,14 +1,10 @@
-import json
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from spectuner_ext.spectroscopy import LineDatabase
-from spectuner_ext.spectroscopy.schema import CREATE, PF_COLUMNS, PF_TEMPERATURES
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+from spectuner_ext.spectroscopy.schema import CREATE, PF_COLUMNS, PF_TEMPERATURES
 
 LINES = [  # name, MHz, A, error, E_low cm^-1, g_u, hfs, upper, lower: CO and CH3CN, not in order of frequency
     ("CO;v=0;", 230538.0, 6.910e-7, 0.0005, 3.845033, 5, None, "J=2", "J=1"),
@@ -19,41 +15,6 @@ LINES = [  # name, MHz, A, error, E_low cm^-1, g_u, hfs, upper, lower: CO and CH
     ("CH3CN;v=0;", 91987.0876, 6.1e-5, None, 5.5, 44, None, "5(0)", "4(0)"),
     ("RRL-H", 232000.0, 1.0, None, 0.0, 1, None, None, None),
 ]
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPECTUNER_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with LineDatabase.open() as opened:
-            yield opened
-
-
-def needs(path: Path) -> Path:
-    if not path.exists():
-        message = f"the development data are not beside the checkout: no {path}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-@pytest.fixture(scope="session")
-def shared():
-    """Folder of the development data; a test that uses it carries the marker ``shared_data``."""
-    return needs(SHARED)
-
-
-@pytest.fixture
-def catalogues():
-    """Tests that need casadata and astroquery; they carry the marker ``catalogues``."""
-    if os.environ.get("CI"):
-        import astroquery  # noqa: F401
-        import casadata  # noqa: F401
-
-        return
-    pytest.importorskip("casadata", reason="casadata is not installed: pip install spectuner-ext[catalogues]")
-    pytest.importorskip("astroquery", reason="astroquery is not installed: pip install spectuner-ext[catalogues]")
 
 
 def q_of(temperature: float) -> float:
@@ -67,8 +28,13 @@ def write_old(path: Path) -> Path:
             connection.execute(statement)
         values = [q_of(t) for t in PF_TEMPERATURES]
         values[-1] = None  # the catalogue does not tabulate 1000 K
-        for name, comment in (("CO;v=0;", " 28503- v2*:CO; $v=0$"), ("CO;v=1;", " 28512- v1:CO; $v=1$"),
-                              ("CH3CN;v=0;", " 41505- v2*:CH3CN; $v=0$"), ("CH3CN;v=0;hyp1", None), ("RRL-H", None)):
+        for name, comment in (
+            ("CO;v=0;", " 28503- v2*:CO; $v=0$"),
+            ("CO;v=1;", " 28512- v1:CO; $v=1$"),
+            ("CH3CN;v=0;", " 41505- v2*:CH3CN; $v=0$"),
+            ("CH3CN;v=0;hyp1", None),
+            ("RRL-H", None),
+        ):
             row = (name, None, "XCDMS-1", None, None, *values, None, None, comment, None, None, None)
             connection.execute(f"INSERT INTO Partitionfunctions VALUES ({', '.join('?' * 121)})", row)
         for name, nu, a, error, energy, g, hfs, upper, lower in LINES:
@@ -87,12 +53,18 @@ def write_new(path: Path) -> Path:
         connection.execute(
             "CREATE TABLE transitions (t_id INTEGER, t_pf_id INTEGER, t_name TEXT, t_energylower REAL, "
             "t_oscillatorstrength REAL, t_frequency REAL, t_upperstatedegeneracy INTEGER, t_einsteina REAL, "
-            "t_uncertainty REAL, t_hfs TEXT, t_upperstatequantumnumbers TEXT, t_lowerstatequantumnumbers TEXT)"
+            "t_uncertainty REAL, t_hfs TEXT, t_upperstatequantumnumbers TEXT, "
+            "t_lowerstatequantumnumbers TEXT)"
         )
         values = [None, *(q_of(t) for t in PF_TEMPERATURES[-2::-1])]
         for i, (name, comment) in enumerate(
-            (("CO;v=0;", " 28503- v2*:CO; $v=0$"), ("CO;v=1;", " 28512- v1:CO; $v=1$"),
-             ("CH3CN;v=0;", " 41505- v2*:CH3CN; $v=0$"), ("CH3CN;v=0;hyp1", None), ("RRL-H", None))
+            (
+                ("CO;v=0;", " 28503- v2*:CO; $v=0$"),
+                ("CO;v=1;", " 28512- v1:CO; $v=1$"),
+                ("CH3CN;v=0;", " 41505- v2*:CH3CN; $v=0$"),
+                ("CH3CN;v=0;hyp1", None),
+                ("RRL-H", None),
+            )
         ):
             row = (i, name, None, None, *values, comment, None)
             connection.execute(f"INSERT INTO partitionfunctions VALUES ({', '.join('?' * len(row))})", row)
@@ -107,9 +79,3 @@ def write_new(path: Path) -> Path:
 def foreign(request, tmp_path):
     """A database that we did not build, in both layouts."""
     return request.param(tmp_path / "cdms.db")
-
-
-@pytest.fixture(scope="session")
-def temperatures_of_xclass(shared):
-    inputs = json.loads(needs(shared / "lte_reference" / "inputs.json").read_text())
-    return inputs["Q"]["ch3cn"]["T"]

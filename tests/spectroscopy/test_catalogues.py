@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from numpy.testing import assert_allclose
+
 from spectuner_ext.constants import KELVIN_PER_WAVENUMBER
 from spectuner_ext.errors import CatalogueError, InputError, SpeciesError
 from spectuner_ext.spectroscopy.catalogues import READERS, reader_named
@@ -18,15 +19,32 @@ CO_ROWS = """\
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("3", 3), (" 44", 44), ("A0", 100), ("B2", 112), ("Z9", 359), ("a0", -10), ("b3", -23), ("A00", 1000), ("-1", -1)]
+    ("text", "value"),
+    [
+        ("3", 3),
+        (" 44", 44),
+        ("A0", 100),
+        ("B2", 112),
+        ("Z9", 359),
+        ("a0", -10),
+        ("b3", -23),
+        ("A00", 1000),
+        ("-1", -1),
+    ],
 )
 def test_letters_extend_narrow_columns(text, value):
     assert letter_number(text) == value
 
 
 def test_row_of_a_cat_file():
-    row = parse_line("  18390.0138  0.0057 -8.2506 3  411.8310A26  175061325 6-1 1 6 3     6 1 0 5 2")
-    assert (row.frequency, row.error, row.g_upper, row.tag, row.measured) == (18390.0138, 0.0057, 1026.0, 17506, False)
+    row = parse_line("   18390.0138  0.0057 -8.2506 3  411.8310A26  175061325 6-1 1 6 3   6 1 0 5 2")
+    assert (row.frequency, row.error, row.g_upper, row.tag, row.measured) == (
+        18390.0138,
+        0.0057,
+        1026.0,
+        17506,
+        False,
+    )
     assert row.upper == "6 -1 1 11/2 3"  # bits of 2 in 1325: the fourth of five is half-integer
     assert row.lower == "6 1 0 9/2 2"
     assert row.spin
@@ -43,7 +61,6 @@ def test_tags_belong_to_a_catalogue():
 
 
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
 @pytest.mark.parametrize("packed", [False, True])
 def test_cat_reader(tmp_path, packed):
     path = tmp_path / "c028503.cat"
@@ -60,21 +77,21 @@ def test_cat_reader(tmp_path, packed):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("not a catalogue at all, but long enough to look like one\n", "line 1 is not a row")]
+    ("content", "message"),
+    [("not a catalogue at all, but long enough to look like one\n", "line 1 is not a row")],
 )
 def test_cat_reader_refuses_other_files(tmp_path, content, message):
     path = tmp_path / "c.cat"
     path.write_text(content)
     with pytest.raises(CatalogueError, match=message):
         reader_named("cat")(path, "CO", 0.0, 1e6)
-    with pytest.raises(CatalogueError, match="no .cat file"):
+    with pytest.raises(CatalogueError, match=r"no \.cat file"):
         reader_named("cat")(tmp_path / "none.cat", "CO", 0.0, 1e6)
     with pytest.raises(CatalogueError, match="needs the path"):
         reader_named("cat")(None, "CO", 0.0, 1e6)
 
 
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
 def test_cat_reader_needs_lines_and_one_tag(tmp_path):
     path = tmp_path / "c.cat"
     path.write_text(CO_ROWS)
@@ -87,7 +104,6 @@ def test_cat_reader_needs_lines_and_one_tag(tmp_path):
 
 @pytest.mark.shared_data
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
 @pytest.mark.parametrize(
     ("file", "name", "offset", "n"),
     [  # lg of A g / Q(300 K), ours over CDMS: the two Q of CH3OH differ by 0.0101 dex besides the factor 4
@@ -98,7 +114,9 @@ def test_cat_reader_needs_lines_and_one_tag(tmp_path):
     ],
 )
 def test_embedded_lines_equal_the_files_of_cdms(database, shared, file, name, offset, n):
-    reference = reader_named("cat")(shared / "spectroscopy" / "cat" / f"{file}.cat.gz", name, 10e3, 1e6)
+    reference = reader_named("cat")(
+        shared / "data" / "spectroscopy" / "cat" / f"{file}.cat.gz", name, 10e3, 1e6
+    )
     ours = database.select(name)
     strength = np.log10(ours.einstein_a * ours.g_upper / ours.partition(300.0))
     theirs = np.log10(reference.einstein_a * reference.g_upper / reference.partition(300.0))
@@ -113,7 +131,6 @@ def test_embedded_lines_equal_the_files_of_cdms(database, shared, file, name, of
 
 
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
 @pytest.mark.parametrize("name", ["CH3OH", "H2CS", "CH3OCHO vt=1", "HCN"])
 def test_splatalogue_reader_agrees_with_the_embedded_database(database, name):
     source = reader_named("splatalogue")(None, name, 200e3, 600e3)
@@ -122,9 +139,7 @@ def test_splatalogue_reader_agrees_with_the_embedded_database(database, name):
     kept = np.isin(np.round(source.frequency, 5), ours.frequency)
     assert_allclose(np.sort(source.frequency[kept])[: len(ours)], ours.frequency[: kept.sum()], atol=1e-5)
     both = source.select(kept)
-    assert_allclose(
-        np.sum(both.einstein_a * both.g_upper), np.sum(ours.einstein_a * ours.g_upper), rtol=1e-6
-    )
+    assert_allclose(np.sum(both.einstein_a * both.g_upper), np.sum(ours.einstein_a * ours.g_upper), rtol=1e-6)
     assert_allclose(source.partition.value, ours.partition.value, rtol=1e-7)
 
 
@@ -151,15 +166,16 @@ def cdms_answer(*_):
 def jpl_answer(*_):
     return Table(
         {
-            "FREQ": [115271.2018], "ERR": [0.0005], "LGINT": [-5.0105], "ELO": [0.0], "GUP": [3], "TAG": [-28001],
-            "QN'": [" 1"], 'QN"': [" 0"],
+            "FREQ": [115271.2018], "ERR": [0.0005], "LGINT": [-5.0105], "ELO": [0.0], "GUP": [3],
+            "TAG": [-28001], "QN'": [" 1"], 'QN"': [" 0"],
         }
     )  # fmt: skip
 
 
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
-@pytest.mark.parametrize(("source", "answer", "tag"), [("cdms", cdms_answer, 28503), ("jpl", jpl_answer, 28001)])
+@pytest.mark.parametrize(
+    ("source", "answer", "tag"), [("cdms", cdms_answer, 28503), ("jpl", jpl_answer, 28001)]
+)
 def test_online_reader_with_recorded_answers(source, answer, tag):
     from spectuner_ext.spectroscopy.catalogues import online
 
@@ -177,14 +193,15 @@ def test_online_reader_with_recorded_answers(source, answer, tag):
 
 
 @pytest.mark.catalogues
-@pytest.mark.usefixtures("catalogues")
 def test_online_reader_without_a_network():
     from spectuner_ext.spectroscopy.catalogues import online
 
     def fetch(*_):
         raise ConnectionError("no route to host")
 
-    with pytest.raises(CatalogueError, match=r"CDMS gave no lines for 28503 .*no route to host.*LineDatabase.open"):
+    with pytest.raises(
+        CatalogueError, match=r"CDMS gave no lines for 28503 .*no route to host.*LineDatabase.open"
+    ):
         online.read(None, "CO", 100e3, 300e3, fetch=fetch)
     with pytest.raises(CatalogueError, match="lacks the columns"):
         online.read(None, "CO", 100e3, 300e3, fetch=lambda *_: Table({"FREQ": [1.0]}))
@@ -195,7 +212,6 @@ def test_online_reader_without_a_network():
 
 
 @pytest.mark.remote_data
-@pytest.mark.skip(reason="asks the CDMS server; run it by hand where the network is open")
 def test_online_reader_against_the_server():
     lines = reader_named("online")("cdms", "CO", 100e3, 300e3)
     assert_allclose(lines.einstein_a, [7.203e-8, 6.910e-7], rtol=1e-3)

@@ -8,6 +8,7 @@ import time
 from importlib.resources import files
 
 import pytest
+
 from spectuner_ext.errors import CatalogueError
 from spectuner_ext.spectroscopy import LineDatabase, embedded
 
@@ -44,7 +45,10 @@ def test_every_entry_can_be_used(database):
 
 
 def test_processes_that_unpack_together_get_one_whole_file(tmp_path):
-    code = "from spectuner_ext.spectroscopy import LineDatabase as D; d = D.open(); print(d.checksum, len(d.select('CO')))"
+    code = (
+        "from spectuner_ext.spectroscopy import LineDatabase; d = LineDatabase.open(); "
+        "print(d.checksum, len(d.select('CO')))"
+    )
     environment = {**os.environ, "SPECTUNER_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
     runs = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
@@ -80,7 +84,9 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
 def test_a_damaged_package_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setenv("SPECTUNER_CACHE", str(tmp_path))
     real = embedded._data
-    monkeypatch.setattr(embedded, "_data", lambda n: lzma.compress(b"other") if n.endswith(".xz") else real(n))
+    monkeypatch.setattr(
+        embedded, "_data", lambda n: lzma.compress(b"other") if n.endswith(".xz") else real(n)
+    )
     with pytest.raises(CatalogueError, match="checksum"):
         embedded.unpacked()
     monkeypatch.setattr(embedded, "_data", lambda n: b"noise" if n.endswith(".xz") else real(n))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from spectuner_ext.constants import H_OVER_K
 from spectuner_ext.errors import InputError
 from spectuner_ext.spectroscopy import PartitionFunction
@@ -53,7 +54,13 @@ def test_extrapolation_does_not_fall_below_one():
 def test_extrapolation_is_flagged(database):
     formate = database.partition("CH3OCHO")
     assert (formate.t_min, formate.t_max) == (9.375, 300.0)
-    assert list(formate.is_extrapolated([5.0, 9.375, 150.0, 300.0, 301.0])) == [True, False, False, False, True]
+    assert list(formate.is_extrapolated([5.0, 9.375, 150.0, 300.0, 301.0])) == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     assert np.isfinite(formate(1000.0))
 
 
@@ -68,7 +75,13 @@ def test_methanol_reaches_1000_k_through_the_other_catalogue(database):
 
 @pytest.mark.parametrize(
     ("t", "q"),
-    [([1.0], [1.0]), ([2.0, 1.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, 0.0]), ([1.0, 2.0], [1.0, np.nan]), ([0.0, 1.0], [1.0, 1.0])],
+    [
+        ([1.0], [1.0]),
+        ([2.0, 1.0], [1.0, 2.0]),
+        ([1.0, 2.0], [1.0, 0.0]),
+        ([1.0, 2.0], [1.0, np.nan]),
+        ([0.0, 1.0], [1.0, 1.0]),
+    ],
 )
 def test_bad_tables_are_refused(t, q):
     with pytest.raises(InputError):

@@ -1,4 +1,5 @@
 import pytest
+
 from spectuner_ext.spectroscopy.quantum_labels import clean, is_hyperfine, rotational, split, upper_degeneracy
 
 
@@ -21,7 +22,9 @@ def test_label_is_taken_apart(label, upper, lower):
     assert split(clean(label)) == (upper, lower)
 
 
-@pytest.mark.parametrize(("label", "g"), [(" 1( 0)- 0( 0),  F= 1- 1", 3), ("N= 2, J=5/2-3/2", 6), ("J= 3- 2", 7), ("", None)])
+@pytest.mark.parametrize(
+    ("label", "g"), [(" 1( 0)- 0( 0),  F= 1- 1", 3), ("N= 2, J=5/2-3/2", 6), ("J= 3- 2", 7), ("", None)]
+)
 def test_degeneracy_of_the_label(label, g):
     assert upper_degeneracy(clean(label)) == g
 

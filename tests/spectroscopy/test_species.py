@@ -1,4 +1,5 @@
 import pytest
+
 from spectuner_ext.errors import SpeciesError
 from spectuner_ext.spectroscopy.species import closest, parse
 
