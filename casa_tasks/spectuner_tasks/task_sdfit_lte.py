@@ -8,9 +8,10 @@ import numpy as np
 
 from spectuner_ext.fitting.result import FitResult, Status
 from spectuner_ext.observation import Observation
+from spectuner_ext.pipeline.peaks import peaks_table
 from spectuner_ext.pipeline.products import write_products
 from spectuner_ext.pipeline.spectrum import fit_spectrum
-from spectuner_ext.pipeline.tables import correlation_tables, parameters_table, peaks_table, spectra_tables
+from spectuner_ext.pipeline.tables import correlation_tables, parameters_table, spectra_tables
 from spectuner_ext.pipeline.wording import table_of_words
 from spectuner_ext.spectroscopy import LineDatabase
 

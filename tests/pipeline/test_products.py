@@ -14,6 +14,7 @@ from spectuner_ext.errors import InputError, SpectunerWarning
 from spectuner_ext.fitting.result import PARAMETERS, FitFlag, FitResult, Status
 from spectuner_ext.observation import Beam, Observation, Window
 from spectuner_ext.pipeline import html, plots, products, wording
+from spectuner_ext.pipeline.peaks import peaks_table
 from spectuner_ext.pipeline.products import read_products, spectra_to_specutils, write_products
 from spectuner_ext.pipeline.ranges import interesting_ranges
 from spectuner_ext.pipeline.tables import (
@@ -21,7 +22,6 @@ from spectuner_ext.pipeline.tables import (
     correlation_tables,
     observation_of,
     parameters_table,
-    peaks_table,
     spectra_tables,
 )
 
