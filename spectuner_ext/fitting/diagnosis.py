@@ -23,6 +23,10 @@ MIN_PRESENT = 0.75
 MAX_FALSE_ALARM = 0.05
 """... or when more than this fraction of copies shifted to wrong velocities find as much of it."""
 OPAQUE_TAU = 300.0
+LOOSE_DEX = 0.15
+"""Error of log10 of the filling factor above which, if N_tot moves with it, only their product is measured."""
+POOR_CHI2 = 2.0
+"""Reduced chi2 over all channels above which a fit does not describe the spectrum."""
 _SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
 """km/s; those within three line widths are left out, so that a line does not see itself, and all are within the
 margin for which lines outside the windows are at hand."""
@@ -191,6 +195,7 @@ def component_flags(
     detection: Detection,
     n_peaks: int,
     tau_max: float,
+    reduced_chi2: float,
 ) -> FitFlag:
     """Reasons to read a component's parameters with care."""
     index = problem.space.layout.index[component]
@@ -212,8 +217,11 @@ def component_flags(
         flags |= FitFlag.DEGENERATE_CORNER
     if index[0] >= 0 and index[2] >= 0:
         correlation = uncertainty.correlation[index[0], index[2]]
-        if tau_max < 0.1 or not abs(correlation) < 0.98:
+        known = uncertainty.error[index[0]] < LOOSE_DEX
+        if not known and not abs(correlation) < 0.9:
             flags |= FitFlag.SIZE_N_DEGENERATE
+    if reduced_chi2 > POOR_CHI2:
+        flags |= FitFlag.POOR_FIT
     if index[1] >= 0 and not uncertainty.error[index[1]] < 0.5 * theta[1]:
         flags |= FitFlag.T_EX_UNCONSTRAINED
     if bool(problem.model.transitions[problem.species[component]].partition.is_extrapolated(theta[1])):

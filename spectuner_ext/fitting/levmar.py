@@ -2,7 +2,7 @@
 
 The rules are those of Nielsen (1999, IMM-REP-1999-05): the damping falls smoothly after good steps and rises
 geometrically after bad ones, with Marquardt's scaling by the diagonal. Bounds: a variable that rests on a bound and
-is pushed outward is held; a step is cut back, variable by variable, to the box.
+is pushed outward is held; one whose step would leave the box goes to its bound, and the rest are solved for again.
 
 One step of the method is one function, `advance`, called after every evaluation. The compiled loop of
 `spectuner_ext.fitting.search` and the plain `minimize` below differ only in who evaluates.
@@ -81,42 +81,68 @@ def _solve(matrix, rhs, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _propose(state, lower, upper):  # type: ignore[no-untyped-def]
-    """Write the next trial point and the decrease of chi2 that the quadratic model predicts."""
+    """Write the next trial point and the decrease of chi2 that the quadratic model predicts.
+
+    A variable whose step would leave the box goes to its bound, and the rest are solved for again.
+    """
     x, g, h, numbers = state.x, state.gradient, state.normal, state.numbers
     n = x.shape[0]
+    step = np.zeros(n)
     free = np.empty(n, dtype=np.int64)
-    n_free = 0
+    moving = np.zeros(n, dtype=np.bool_)
     for i in range(n):
         blocked = (x[i] <= lower[i] and g[i] > 0.0) or (x[i] >= upper[i] and g[i] < 0.0)
-        if not blocked and h[i, i] > 0.0:
-            free[n_free] = i
-            n_free += 1
-    state.trial[:] = x
-    numbers[_PREDICTED] = 0.0
-    if n_free == 0:
-        return
-    matrix, rhs = np.empty((n_free, n_free)), np.empty(n_free)
-    for _ in range(30):
-        for i in range(n_free):
-            rhs[i] = -g[free[i]]
-            for j in range(n_free):
-                matrix[i, j] = h[free[i], free[j]]
-            matrix[i, i] *= 1.0 + numbers[_DAMPING]
-        if _solve(matrix, rhs, n_free):
+        moving[i] = not blocked and h[i, i] > 0.0
+    matrix, rhs = np.empty((n, n)), np.empty(n)
+    for _ in range(n + 30):
+        n_free = 0
+        for i in range(n):
+            if moving[i]:
+                free[n_free] = i
+                n_free += 1
+        if n_free == 0:
             break
-        numbers[_DAMPING] *= 10.0
-    else:
-        return
-    for i in range(n_free):
-        k = free[i]
-        state.trial[k] = min(max(x[k] + rhs[i], lower[k]), upper[k])
-    step = state.trial - x
+        for a in range(n_free):
+            i = free[a]
+            rhs[a] = -g[i]
+            for k in range(n):
+                if not moving[k]:
+                    rhs[a] -= h[i, k] * step[k]
+            for b in range(n_free):
+                matrix[a, b] = h[i, free[b]]
+            matrix[a, a] *= 1.0 + numbers[_DAMPING]
+        if not _solve(matrix, rhs, n_free):
+            numbers[_DAMPING] *= 10.0
+            continue
+        inside = True
+        for a in range(n_free):
+            i = free[a]
+            step[i] = rhs[a]
+            if x[i] + rhs[a] < lower[i] or x[i] + rhs[a] > upper[i]:
+                step[i] = min(max(x[i] + rhs[a], lower[i]), upper[i]) - x[i]
+                moving[i] = False
+                inside = False
+        if inside:
+            break
     decrease = 0.0
     for i in range(n):
+        state.trial[i] = min(max(x[i] + step[i], lower[i]), upper[i])
         decrease -= 2.0 * g[i] * step[i]
-        for j in range(n):
-            decrease -= step[i] * h[i, j] * step[j]
+        for k in range(n):
+            decrease -= step[i] * h[i, k] * step[k]
     numbers[_PREDICTED] = decrease
+
+
+@njit(cache=True, nogil=True)
+def _promise(state, lower, upper):  # type: ignore[no-untyped-def]
+    """Largest decrease of the quadratic model along a single variable, within the box."""
+    best = 0.0
+    for i in range(state.x.shape[0]):
+        g, h = state.gradient[i], state.normal[i, i]
+        if h > 0.0:
+            step = min(max(state.x[i] - g / h, lower[i]), upper[i]) - state.x[i]
+            best = max(best, -step * (2.0 * g + h * step))
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -147,7 +173,10 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
         state.gradient[:] = state.trial_gradient
         state.normal[:, :] = state.trial_normal
         if numbers[_QUIET] >= 2.0:
-            return CONVERGED
+            # small steps may only mean strong damping: is there really nothing to gain?
+            if _promise(state, lower, upper) <= 10.0 * (options.atol + options.ftol * abs(value)):
+                return CONVERGED
+            numbers[_QUIET] = 0.0
     else:
         numbers[_DAMPING] *= numbers[_GROWTH]
         numbers[_GROWTH] *= 2.0
@@ -156,11 +185,17 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
     if numbers[_COUNT] >= options.max_evaluations:
         return OUT_OF_EVALUATIONS
     _propose(state, lower, upper)
-    if numbers[_PREDICTED] <= options.atol * 0.1 + options.ftol * 0.1 * abs(numbers[_VALUE]):
-        # nothing to gain that anyone could see: at a minimum, or pressed against bounds
-        if numbers[_DAMPING] <= 1.0 or numbers[_PREDICTED] <= 0.0:
+    enough = 0.1 * (options.atol + options.ftol * abs(numbers[_VALUE]))
+    if numbers[_PREDICTED] <= enough:
+        if _promise(state, lower, upper) <= enough:
             return CONVERGED
-        if numbers[_DAMPING] > 1e6:
+        # cut to the box, the step is not one of descent: shorten it until it is
+        while numbers[_PREDICTED] <= enough and numbers[_DAMPING] <= 1e12:
+            numbers[_DAMPING] *= 4.0
+            _propose(state, lower, upper)
+            if numbers[_PREDICTED] > 0.0 and numbers[_DAMPING] > 1e3:
+                break
+        if numbers[_DAMPING] > 1e12:
             return STALLED
     return RUNNING
 

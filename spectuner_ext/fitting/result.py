@@ -37,6 +37,8 @@ class FitFlag(IntFlag):
     """A line that the model predicts clearly is not in the data."""
     ERRORS_UNRELIABLE = 256
     """The covariance is singular or a parameter was held: its error is NaN."""
+    POOR_FIT = 512
+    """Residuals far above the noise: other lines, other physics, or the noise is wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from ..lte.kernel_cache import drop_stale
 from . import levmar, objective, peak_kernel
 
 __all__ = ["chi2_of_draws", "levmar_chi2", "peak_loss", "peak_losses", "screen"]
@@ -71,3 +72,6 @@ def peak_losses(draws, fit, buf, peaks, peak_work, values):  # type: ignore[no-u
     """Peak-matching loss of every row of `draws` into `values`."""
     for i in range(draws.shape[0]):
         values[i] = peak_loss(draws[i], fit, buf, peaks, peak_work)
+
+
+drop_stale(levmar_chi2)

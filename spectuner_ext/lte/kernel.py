@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K
 from .fastmath import absorbed_fraction, exp_negative, log_above
+from .kernel_cache import drop_stale
 
 __all__ = ["Accuracy", "Grid", "Lines", "Workspace", "evaluate", "workspace"]
 
@@ -523,3 +524,6 @@ def evaluate(theta, species, grid, lines, accuracy, derivatives, work, model, ja
     for c in range(theta.shape[0]):
         _component(theta[c], species[c], c, grid, lines, accuracy, derivatives, work, model, jacobian[c])
     _unite(grid, theta.shape[0], work)
+
+
+drop_stale(evaluate)

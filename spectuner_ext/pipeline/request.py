@@ -15,7 +15,7 @@ from ..lte.reference import filling_factor
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase, Transitions
 
-__all__ = ["Component", "components_for", "ties_between", "transitions_for"]
+__all__ = ["Component", "components_for", "ties_between", "transitions_for", "without"]
 
 FloatArray = NDArray[np.float64]
 
@@ -168,6 +168,18 @@ def ties_between(
     return result
 
 
+def without(ties: Sequence[Tie], components: Sequence[int]) -> list[Tie]:
+    """The ties that remain when some components are taken out; ratios count from the first that remains."""
+    remaining = []
+    for tie in ties:
+        ratio = tie.ratio or (1.0,) * len(tie.components)
+        kept = [(c, r) for c, r in zip(tie.components, ratio, strict=True) if c not in components]
+        if len(kept) > 1:
+            own = tuple(r / kept[0][1] for _, r in kept)
+            remaining.append(Tie(tie.parameter, tuple(c for c, _ in kept), own))
+    return remaining
+
+
 def _from_table(table: Table) -> dict[str, dict[str, list[float]]]:
     """Values of an earlier result, by species."""
     if "species" not in table.colnames:
@@ -179,7 +191,10 @@ def _from_table(table: Table) -> dict[str, dict[str, list[float]]]:
             if name in table.colnames:
                 value = row[name]
                 own.setdefault(name, []).append(float(getattr(value, "value", value)))
-    return values
+    # a component that was not detected has no values to start from
+    return {
+        species: {k: v for k, v in own.items() if np.isfinite(v).all()} for species, own in values.items()
+    }
 
 
 def _for_species(

@@ -1,7 +1,7 @@
 """Fit species to one observation: propose, refine, choose, and judge the outcome."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import monotonic
 
 import numpy as np
@@ -19,10 +19,10 @@ from ..fitting.proposal import propose
 from ..fitting.search import cancelled, solve_blocks
 from ..fitting.uncertainty import Uncertainty, estimate
 from ..lte.model import LTEModel
-from ..lte.parameters import BOUNDS, PARAMETERS, ParameterSpace, to_scale
+from ..lte.parameters import BOUNDS, PARAMETERS, ParameterSpace, Tie, to_scale
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase
-from .request import Component, components_for, ties_between, transitions_for
+from .request import Component, components_for, ties_between, transitions_for, without
 
 __all__ = ["fit_spectrum"]
 
@@ -31,6 +31,8 @@ Progress = Callable[[dict[str, object]], object]
 
 LIMIT_T_EX = 100.0
 """K; assumed for an upper limit when nothing else says what the temperature is."""
+LIMIT_FWHM = 5.0
+"""km/s; the same for the line width, when no observed peak tells it. A limit grows with the width: this is wide."""
 
 
 def fit_spectrum(
@@ -127,12 +129,14 @@ def fit_spectrum(
     model = LTEModel.bind(observation, transitions)
     streams = np.random.default_rng(seed).spawn(len(species) + 1)
 
-    def problem_of(members: Sequence[Component], base: FloatArray | None = None) -> Problem:
+    def problem_of(
+        members: Sequence[Component], base: FloatArray | None = None, ties: Sequence[Tie] = ()
+    ) -> Problem:
         space = ParameterSpace.build(
             [m.label for m in members],
             bounds=[m.bounds for m in members],
             fixed=[m.fixed for m in members],
-            ties=tied if len(members) == len(asked) else (),
+            ties=ties,
         )
         return Problem.build(
             observation,
@@ -146,7 +150,7 @@ def fit_spectrum(
             watch=watch,
         )
 
-    problem = problem_of(asked)
+    problem = problem_of(asked, ties=tied)
     if problem.n_free == 0:
         solution = Solution(
             np.zeros(0), problem.loss(np.zeros(0)), Status.CONVERGED, "nothing to fit: all is held"
@@ -157,7 +161,10 @@ def fit_spectrum(
         solution = solver(problem, streams[0], ninit=ninit, start=start)
     else:
         solution = _fit_together(problem, problem_of, asked, solver, streams, ninit, watch)
-    return _judge(problem, solution, asked, peaks, optimizer)
+    dropped: list[int] = []
+    if len(asked) > 1:
+        problem, solution, dropped = _without_undetected(problem, solution, asked, tied, problem_of)
+    return _judge(problem, solution, asked, dropped, peaks, optimizer)
 
 
 class _Watch:
@@ -230,17 +237,68 @@ def _fit_together(
     candidates = [_joined(problem, asked, alone)]
     if watch.stop:
         return cancelled(Solution(candidates[0], problem.loss(candidates[0]), Status.CANCELLED))
-    if problem.loss_name == "pm":
-        blocks = [[i for i, (c, _) in enumerate(problem.space.position) if c == k] for k in range(len(asked))]
-        return solve_blocks(problem, candidates[0], [b for b in blocks if b])
-    candidates.append(
-        _one_after_another(problem, problem_of, asked, members, alone, solver, streams[-1], ninit)
-    )
+    if problem.loss_name == "chi2":
+        candidates.append(
+            _one_after_another(problem, problem_of, asked, members, alone, solver, streams[-1], ninit)
+        )
     best: Solution | None = None
     for x in candidates:
-        best = solve_levmar(problem, x).better(best)
+        best = _refine(problem, x).better(best)
     assert best is not None
     return best
+
+
+def _refine(problem: Problem, x: FloatArray) -> Solution:
+    """Descend from a start close to the minimum in all variables."""
+    if problem.loss_name == "chi2":
+        return solve_levmar(problem, x)
+    owner = [c for c, _ in problem.space.position]
+    return solve_blocks(problem, x, [[i for i, c in enumerate(owner) if c == k] for k in sorted(set(owner))])
+
+
+def _without_undetected(
+    problem: Problem,
+    solution: Solution,
+    asked: Sequence[Component],
+    ties: Sequence[Tie],
+    problem_of: Callable[..., Problem],
+) -> tuple[Problem, Solution, list[int]]:
+    """Take undetected components out of a joint fit and fit the rest again, until all that remain are detected.
+
+    Left in, a component without lines of its own would bend its spectrum to whatever the others do not explain.
+    Returns the numbers of those taken out too.
+    """
+    dropped: list[int] = []
+    while solution.status != Status.CANCELLED:
+        lost = [
+            c
+            for c, component in enumerate(asked)
+            if c not in dropped
+            and "N_tot" not in component.fixed
+            and not detect(problem, solution.x, c).detected
+        ]
+        if not lost:
+            break
+        dropped += lost
+        theta = problem.components(solution.x)
+        theta[dropped, 2] = BOUNDS["N_tot"][0] * 1e-6
+        members = [
+            replace(component, fixed=dict(zip(PARAMETERS, map(float, theta[c]), strict=True)))
+            if c in dropped
+            else component
+            for c, component in enumerate(asked)
+        ]
+        before, offsets = problem.n_evaluations, solution.x[problem.space.n_free :]
+        problem = problem_of(members, ties=without(ties, dropped))
+        problem.n_evaluations = before
+        if problem.n_free == 0:
+            solution = Solution(offsets, problem.loss(offsets), Status.CONVERGED, "nothing was detected")
+            break
+        refined = _refine(problem, np.concatenate([problem.space.vector(theta), offsets]))
+        trace = np.concatenate([solution.trace, refined.trace])
+        message = f"{refined.message}; {len(dropped)} undetected taken out"
+        solution = replace(refined, trace=trace, message=message)
+    return problem, solution, dropped
 
 
 def _joined(
@@ -282,9 +340,14 @@ def _one_after_another(
 
 
 def _judge(
-    problem: Problem, solution: Solution, asked: Sequence[Component], peaks: PeakData, optimizer: str
+    problem: Problem,
+    solution: Solution,
+    asked: Sequence[Component],
+    dropped: Sequence[int],
+    peaks: PeakData,
+    optimizer: str,
 ) -> FitResult:
-    """Errors, detection, limits and flags of a solution."""
+    """Errors, detection, limits and flags of a solution; what was taken out of it has no parameters."""
     x = solution.x
     theta = problem.components(x)
     uncertainty = estimate(problem, x)
@@ -293,11 +356,14 @@ def _judge(
     spectra = [problem.model.spectrum(theta[c], [problem.species[c]]) for c in range(len(asked))]
     matched = tuple(match_peaks(s, peaks).n_matched for s in spectra)
     evidence = [detect(problem, x, c) for c in range(len(asked))]
+    chi2 = problem.chi2(x)
+    reduced = chi2 / max(problem.n_data - problem.n_free, 1)
     flags = tuple(
-        component_flags(problem, x, c, uncertainty, evidence[c], matched[c], float(tau[c]))
+        component_flags(problem, x, c, uncertainty, evidence[c], matched[c], float(tau[c]), reduced)
         for c in range(len(asked))
     )
     limits, assumed = _limits(problem, x, theta, asked, [e.detected for e in evidence])
+    theta[list(dropped)] = np.nan
     eta = theta[:, 0]
     size = problem.model.source_size(eta)
     return FitResult(
@@ -316,7 +382,7 @@ def _judge(
         loss=solution.loss,
         loss_name=problem.loss_name,
         optimizer=optimizer,
-        chi2=problem.chi2(x),
+        chi2=chi2,
         n_data=problem.n_data,
         n_free=problem.n_free,
         n_peaks=matched,
@@ -357,19 +423,14 @@ def _limits(
     """Upper limits of undetected components, and the parameters each assumes.
 
     The parameters of an undetected component mean nothing, so what is fixed or guessed by the user is taken, else the
-    median of the detected components, else T_ex = LIMIT_T_EX, a filled beam, three channels wide (1 km/s at least)
-    at the systemic velocity.
+    median of the detected components, else T_ex = LIMIT_T_EX, a filled beam, the systemic velocity, and the
+    typical width of the observed peaks.
     """
     limits = np.full(len(asked), np.nan)
     assumed: list[dict[str, float] | None] = [None] * len(asked)
     good = theta[np.asarray(detected, dtype=bool)]
-    grid = problem.fit.grid
-    channel = float(np.median((grid.high - grid.low) / grid.nu)) * C_KMS
-    typical = (
-        np.median(good, axis=0)
-        if len(good)
-        else np.array([0.999, LIMIT_T_EX, 0.0, max(1.0, 3 * channel), 0.0])
-    )
+    unknown = np.array([BOUNDS["filling_factor"][1], LIMIT_T_EX, 0.0, _observed_width(problem.peaks), 0.0])
+    typical = np.median(good, axis=0) if len(good) else unknown
     for c, component in enumerate(asked):
         if detected[c]:
             continue
@@ -381,3 +442,12 @@ def _limits(
         limits[c] = upper_limit(problem, x, c, values)
         assumed[c] = {n: float(v) for n, v in zip(PARAMETERS, values, strict=True) if n != "N_tot"}
     return limits, tuple(assumed)
+
+
+def _observed_width(peaks: PeakData) -> float:
+    """Median FWHM [km/s] of the observed peaks, from the spans over their tops as if Gaussian."""
+    if not peaks.span_left.size:
+        return LIMIT_FWHM
+    spans = (peaks.span_right - peaks.span_left) / peaks.span_left * C_KMS
+    of_fwhm = np.sqrt(-np.log(1.0 - min(peaks.rel_height, 0.99)) / np.log(2.0))
+    return float(np.clip(np.median(spans) / of_fwhm, *BOUNDS["fwhm"]))

@@ -36,6 +36,7 @@ _SHORT: dict[FitFlag, str] = {
     FitFlag.PARTITION_EXTRAPOLATED: "Q(T) extrapolated",
     FitFlag.PREDICTED_LINE_ABSENT: "predicted line absent",
     FitFlag.ERRORS_UNRELIABLE: "errors unreliable",
+    FitFlag.POOR_FIT: "poor fit overall",
 }
 
 

@@ -12,7 +12,7 @@ from spectuner_ext.fitting.search import distinct, solve_blocks
 from spectuner_ext.fitting.solution import Solution
 from spectuner_ext.fitting.swarm import latin_hypercube, solve_swarm
 
-CHI2_SOLVERS = [name for name in SOLVERS]
+CHI2_SOLVERS = list(SOLVERS)
 WITHOUT_GRADIENT = ["swarm", "nelder-mead", "cobyla", "cobyqa"]
 
 
