@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from ..constants import C_KMS
 from ..lte.parameters import BOUNDS
 from .problem import Problem
 from .result import FitFlag
@@ -30,6 +31,7 @@ POOR_CHI2 = 2.0
 _SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
 """km/s; those within three line widths are left out, so that a line does not see itself, and all are within the
 margin for which lines outside the windows are at hand."""
+_MIN_COPIES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
         return Detection(False, 0.0, 0.0, 1.0, 0, 0)
     significance = float(np.sum(weight * rest * alone) / np.sqrt(power))
     present = _present(alone, rest, weight)
-    shifted = np.array([_present(m, rest, weight) for m in _shifted(problem, theta[component], component)])
+    copies = _shifted(problem, theta[component], alone, component)
+    shifted = np.array([_present(m, rest, weight) for m in copies])
     shifted = shifted[np.isfinite(shifted)]
     # with no copy to compare (a line too broad to be moved off itself) the noise alone has to decide
     false_alarm = float(np.mean(shifted >= present)) if shifted.size else 0.0
@@ -104,13 +107,34 @@ def _present(model: FloatArray, data: FloatArray, weight: FloatArray) -> float:
     return float(np.sum(w * m * overlap) / np.sum(w * m * expected))
 
 
-def _shifted(problem: Problem, theta: FloatArray, component: int) -> list[FloatArray]:
-    """The component at wrong velocities."""
+def _shifted(problem: Problem, theta: FloatArray, alone: FloatArray, component: int) -> list[FloatArray]:
+    """The component where it is not: at wrong velocities, or rolled around within narrow windows.
+
+    A copy that has lost half its power at the ends of the windows says nothing of the whole, so those are left out;
+    if hardly any remain, the spectrum is moved around in a circle inside each window instead.
+    """
+    weight = problem.fit.data.weight
+    power = float(np.sum(weight * alone**2))
     copies = []
     for shift in _SHIFTS[np.abs(_SHIFTS) > 3.0 * theta[3]]:
         moved = theta.copy()
         moved[4] += shift
-        copies.append(problem.model.spectrum(moved, [problem.species[component]]))
+        copy = problem.model.spectrum(moved, [problem.species[component]])
+        if np.sum(weight * copy**2) > 0.5 * power:
+            copies.append(copy)
+    if len(copies) >= _MIN_COPIES:
+        return copies
+    grid = problem.fit.grid
+    channel = float(np.median((grid.high - grid.low) / grid.nu)) * C_KMS
+    own = 3.0 * theta[3] / channel
+    rng = np.random.default_rng(0)  # the same copies for the same fit
+    copies = []
+    for _ in range(_SHIFTS.size):
+        parts = []
+        for part in problem.model.split(alone):
+            room = part.size - 2.0 * own
+            parts.append(np.roll(part, int(own + room * rng.random())) if room > 1 else np.zeros(part.size))
+        copies.append(np.concatenate(parts))
     return copies
 
 
@@ -195,7 +219,7 @@ def component_flags(
     detection: Detection,
     n_peaks: int,
     tau_max: float,
-    reduced_chi2: float,
+    reduced_chi2: float = 1.0,
 ) -> FitFlag:
     """Reasons to read a component's parameters with care."""
     index = problem.space.layout.index[component]

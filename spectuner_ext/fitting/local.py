@@ -104,8 +104,11 @@ def solve_scipy(
         x[free] = np.clip(lower + u * width, lower, upper)
         return x
 
+    # line searches and tolerances of the methods with a gradient assume a loss of order one
+    unit = max(abs(problem.loss(vector(u0))), 1e-30) if method in _WITH_GRADIENT else 1.0
+
     def loss(u: FloatArray) -> float:
-        return best.take(vector(u))
+        return best.take(vector(u)) / unit
 
     gradient: Callable[[FloatArray], FloatArray] | str | None = None
     if method in _WITH_GRADIENT:
@@ -113,7 +116,7 @@ def solve_scipy(
         if problem.has_gradient:
 
             def gradient(u: FloatArray) -> FloatArray:
-                return np.asarray(problem.gradient(vector(u))[free] * width)
+                return np.asarray(problem.gradient(vector(u))[free] * width / unit)
 
     try:
         outcome = minimize(
@@ -172,4 +175,6 @@ def _options(method: str, u0: FloatArray, spread: float, limit: int) -> dict[str
         return {"initial_tr_radius": spread, "final_tr_radius": 1e-6, "maxfev": limit, "scale": False}
     if method == "tnc":
         return {"maxfun": limit}
-    return {"maxiter": limit}
+    if method == "slsqp":
+        return {"maxiter": limit, "ftol": 1e-9}
+    return {"maxiter": limit, "ftol": 1e-12, "gtol": 1e-8}

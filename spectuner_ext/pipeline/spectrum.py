@@ -363,7 +363,8 @@ def _judge(
         for c in range(len(asked))
     )
     limits, assumed = _limits(problem, x, theta, asked, [e.detected for e in evidence])
-    theta[list(dropped)] = np.nan
+    for c in dropped:
+        theta[c, [name not in asked[c].fixed for name in PARAMETERS]] = np.nan
     eta = theta[:, 0]
     size = problem.model.source_size(eta)
     return FitResult(
