@@ -21,8 +21,10 @@ MIN_SIGNIFICANCE = 5.0
 """A component is not detected below this many sigma of its own matched filter."""
 MIN_PRESENT = 0.75
 """... or when less than this fraction of the emission it predicts is in the data."""
-MAX_FALSE_ALARM = 0.05
+MAX_FALSE_ALARM = 0.02
 """... or when more than this fraction of copies shifted to wrong velocities find as much of it."""
+MAX_MISSING = 0.3
+"""... or when more than this fraction of the lines it predicts above five sigma are not there."""
 OPAQUE_TAU = 300.0
 LOOSE_DEX = 0.15
 """Error of log10 of the filling factor above which, if N_tot moves with it, only their product is measured."""
@@ -42,7 +44,8 @@ class Detection:
     ----------
     detected : bool
     significance : float
-        Matched-filter signal over noise, ``sum(w d m) / sqrt(sum(w m^2))``, the other components taken out.
+        Matched-filter signal over noise, ``sum(w d m) / sqrt(sum(w m^2))``, the other components taken out, and the
+        mean of each window taken out of the model: a baseline is not a line.
     present : float
         Fraction of the predicted emission (weighted by its own strength) that the data contain.
     false_alarm : float
@@ -78,7 +81,8 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
     power = float(np.sum(weight * alone**2))
     if not power > 0:
         return Detection(False, 0.0, 0.0, 1.0, 0, 0)
-    significance = float(np.sum(weight * rest * alone) / np.sqrt(power))
+    lines = _without_mean(problem, alone)
+    significance = float(np.sum(weight * rest * lines) / np.sqrt(max(np.sum(weight * lines**2), 1e-300)))
     present = _present(alone, rest, weight)
     copies = _shifted(problem, theta[component], alone, component)
     shifted = np.array([_present(m, rest, weight) for m in copies])
@@ -86,8 +90,20 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
     # with no copy to compare (a line too broad to be moved off itself) the noise alone has to decide
     false_alarm = float(np.mean(shifted >= present)) if shifted.size else 0.0
     missing, predicted = _missing(problem, alone, rest)
-    detected = significance >= MIN_SIGNIFICANCE and present >= MIN_PRESENT and false_alarm <= MAX_FALSE_ALARM
+    detected = (
+        significance >= MIN_SIGNIFICANCE
+        and present >= MIN_PRESENT
+        and false_alarm <= MAX_FALSE_ALARM
+        and missing <= MAX_MISSING * predicted
+    )
     return Detection(bool(detected), significance, present, false_alarm, missing, predicted)
+
+
+def _without_mean(problem: Problem, spectrum: FloatArray) -> FloatArray:
+    """A spectrum less its weighted mean in each window."""
+    start, weight = problem.fit.grid.start, problem.fit.data.weight
+    mean = np.add.reduceat(weight * spectrum, start[:-1]) / problem.fit.data.s_0
+    return np.asarray(spectrum - np.repeat(mean, np.diff(start)))
 
 
 def _present(model: FloatArray, data: FloatArray, weight: FloatArray) -> float:
@@ -154,7 +170,7 @@ def _missing(problem: Problem, alone: FloatArray, rest: FloatArray) -> tuple[int
             seen = float(np.median(rest[near][used[near]] * np.sign(alone[top])))
             predicted += 1
             missing += seen < abs(alone[top]) / 3.0 and abs(alone[top]) - seen > 5.0 * noise[top]
-    return missing, predicted
+    return int(missing), predicted
 
 
 def upper_limit(problem: Problem, x: FloatArray, component: int, assumed: FloatArray) -> float:

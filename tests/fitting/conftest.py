@@ -34,20 +34,29 @@ def make_lines(nu, e_lower, *, einstein_a=1e-4, g_upper=9.0, species="toy;v=0;")
 
 def make_ladder():
     """Seven lines over 400 K of lower energy, two of them blended."""
-    return make_lines(230e3 + np.array([6.0, 16.0, 25.0, 36.0, 39.0, 52.0, 63.0]), [12.0, 40.0, 75.0, 130.0, 190.0, 280.0, 400.0])
+    return make_lines(
+        230e3 + np.array([6.0, 16.0, 25.0, 36.0, 39.0, 52.0, 63.0]),
+        [12.0, 40.0, 75.0, 130.0, 190.0, 280.0, 400.0],
+    )
 
 
-def make_observation(lists, theta, rng, *, species=None, noise=NOISE, n=140, continuum=0.0, mask=None, offset=0.0):
+def make_observation(
+    lists, theta, rng, *, species=None, noise=NOISE, n=140, continuum=0.0, mask=None, offset=0.0
+):
     """One window from 230 GHz up, with the lines of `theta` and noise; without noise for ``rng=None``."""
     nu = 230e3 + CHANNEL * np.arange(n)
-    empty = Window(nu, np.zeros(n), np.full(n, noise), np.ones(n, dtype=bool), np.full(n, continuum), name="toy")
+    empty = Window(
+        nu, np.zeros(n), np.full(n, noise), np.ones(n, dtype=bool), np.full(n, continuum), name="toy"
+    )
     signal = np.full(n, offset)
     if theta is not None:
         signal += LTEModel.bind(Observation((empty,)), lists).spectrum(theta, species)
     if rng is not None:
         signal += noise * rng.standard_normal(n)
     used = np.ones(n, dtype=bool) if mask is None else mask
-    return Observation((Window(nu, np.where(used, signal, 0.0), empty.sigma, used, empty.t_continuum, name="toy"),))
+    return Observation(
+        (Window(nu, np.where(used, signal, 0.0), empty.sigma, used, empty.t_continuum, name="toy"),)
+    )
 
 
 def make_problem(seen, lists, *, species=None, fixed=None, bounds=None, ties=(), **options):

@@ -160,7 +160,9 @@ def test_the_degenerate_corner_is_never_a_detection(ladder, observation, problem
     x[3] = problem.upper[3]
     n_peaks = match_peaks(problem.spectrum(x), problem.peaks).n_matched
     evidence = detect(problem, x, 0)
-    flags = component_flags(problem, x, 0, estimate(problem, x), evidence, n_peaks, float(problem.tau_max(x)[0]))
+    flags = component_flags(
+        problem, x, 0, estimate(problem, x), evidence, n_peaks, float(problem.tau_max(x)[0])
+    )
     assert not evidence.detected
     assert flags & FitFlag.DEGENERATE_CORNER
     assert flags & FitFlag.NOT_DETECTED
@@ -169,7 +171,9 @@ def test_the_degenerate_corner_is_never_a_detection(ladder, observation, problem
 
 def test_a_faint_baseline_is_not_a_detection(ladder, observation, fit):
     """A constant of two sigma in every channel, which a broad opaque model can follow."""
-    found = [fit(observation([], None, np.random.default_rng([5, s]), offset=0.1), ladder, s) for s in range(6)]
+    found = [
+        fit(observation([], None, np.random.default_rng([5, s]), offset=0.1), ladder, s) for s in range(6)
+    ]
     assert not any(evidence.detected for *_, evidence, _ in found)
 
 
@@ -196,7 +200,9 @@ def test_a_species_that_is_not_there_is_not_found_in_a_forest_of_lines(lines, ob
     for seed in range(n):
         rng = np.random.default_rng([6, seed])
         forest = lines(
-            230e3 + np.sort(rng.uniform(-5, 205, 12)), rng.uniform(20, 300, 12), einstein_a=10 ** rng.uniform(-5, -3.7, 12)
+            230e3 + np.sort(rng.uniform(-5, 205, 12)),
+            rng.uniform(20, 300, 12),
+            einstein_a=10 ** rng.uniform(-5, -3.7, 12),
         )
         wrong = lines(230e3 + np.sort(rng.uniform(5, 195, 6)), rng.uniform(20, 200, 6))
         seen = observation([forest], np.array([[0.4, 100.0, 5e15, 4.0, 0.0]]), rng, n=400)
@@ -211,7 +217,9 @@ def test_a_species_that_is_there_is_found_in_a_forest_of_lines(lines, observatio
     for seed in range(n):
         rng = np.random.default_rng([6, seed])
         forest = lines(
-            230e3 + np.sort(rng.uniform(-5, 205, 12)), rng.uniform(20, 300, 12), einstein_a=10 ** rng.uniform(-5, -3.7, 12)
+            230e3 + np.sort(rng.uniform(-5, 205, 12)),
+            rng.uniform(20, 300, 12),
+            einstein_a=10 ** rng.uniform(-5, -3.7, 12),
         )
         own = lines(230e3 + np.sort(rng.uniform(5, 195, 6)), rng.uniform(20, 200, 6))
         theta = np.array([[0.4, 100.0, 5e15, 4.0, 0.0], [0.4, 100.0, 5e15, 4.0, 0.0]])

@@ -54,7 +54,24 @@ STRD = {
     "MGH10": (
         lambda b, x: b[0] * np.exp(b[1] / (x + b[2])),
         np.arange(50.0, 126.0, 5.0),
-        [34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744, 8261, 7030, 6005, 5147, 4427, 3820, 3307, 2872],
+        [
+            34780,
+            28610,
+            23650,
+            19630,
+            16370,
+            13720,
+            11540,
+            9744,
+            8261,
+            7030,
+            6005,
+            5147,
+            4427,
+            3820,
+            3307,
+            2872,
+        ],
         [(2, 400000, 25000), (0.02, 4000, 250)],
         [5.6096364710e-03, 6.1813463463e03, 3.4522363462e02],
         8.7945855171e01,
@@ -97,10 +114,15 @@ def test_the_certified_data_are_copied_right(name):
 @pytest.mark.parametrize("name", STRD)
 def test_certified_problems(name, start):
     if (name, start) in {("MGH10", 0), ("BoxBOD", 0)}:
-        pytest.skip("from the far start exponentials overflow or vanish: no descent method without a search gets back")
+        pytest.skip(
+            "from the far start exponentials overflow or vanish: no descent method without a search gets back"
+        )
     best, n = np.array(STRD[name][4]), len(STRD[name][1])
     x, chi2, _, _, _ = minimize(
-        least_squares(strd_residual(name)), np.array(STRD[name][3][start], dtype=float), *everywhere(best.size), TIGHT
+        least_squares(strd_residual(name)),
+        np.array(STRD[name][3][start], dtype=float),
+        *everywhere(best.size),
+        TIGHT,
     )
     # six digits is what NIST calls a good solver
     assert_allclose(x, best, rtol=1e-6)
@@ -146,10 +168,14 @@ MGH = {
 
 
 # Beale's function falls to 0.452 at infinity, where descents from its far start end (More, Garbow & Hillstrom)
-@pytest.mark.parametrize(("name", "far"), [(n, f) for n in MGH for f in (1.0, 10.0) if (n, f) != ("Beale", 10.0)])
+@pytest.mark.parametrize(
+    ("name", "far"), [(n, f) for n in MGH for f in (1.0, 10.0) if (n, f) != ("Beale", 10.0)]
+)
 def test_classical_problems(name, far):
     residual, start, best = MGH[name]
-    x, chi2, _, reason, _ = minimize(least_squares(residual), far * np.array(start, dtype=float), *everywhere(len(start)), TIGHT)
+    x, chi2, _, reason, _ = minimize(
+        least_squares(residual), far * np.array(start, dtype=float), *everywhere(len(start)), TIGHT
+    )
     assert reason == CONVERGED
     assert chi2 < 1e-10
     # at the singular minimum chi2 goes with the fourth power of the distance
@@ -177,7 +203,9 @@ def test_linear_problem_in_a_box(seed):
 def test_rosenbrock_with_its_minimum_outside_the_box():
     residual, start, _ = MGH["Rosenbrock"]
     lower, upper = np.array([-2.0, -2.0]), np.array([0.5, 2.0])
-    x, chi2, _, reason, _ = minimize(least_squares(residual), np.array(start, dtype=float), lower, upper, TIGHT)
+    x, chi2, _, reason, _ = minimize(
+        least_squares(residual), np.array(start, dtype=float), lower, upper, TIGHT
+    )
     assert reason == CONVERGED
     assert_allclose(x, [0.5, 0.25], atol=1e-6)
     assert chi2 == pytest.approx(0.25)

@@ -77,7 +77,9 @@ def dense_jacobian(problem, x):
     for k in range(x.size):
         step = np.zeros(x.size)
         step[k] = 1e-5 * (problem.upper[k] - problem.lower[k])
-        columns.append((dense_residual(problem, x + step) - dense_residual(problem, x - step)) / (2 * step[k]))
+        columns.append(
+            (dense_residual(problem, x + step) - dense_residual(problem, x - step)) / (2 * step[k])
+        )
     return np.stack(columns, axis=1)
 
 
@@ -100,8 +102,12 @@ def test_normal_equations_are_those_of_the_dense_jacobian(kind, build):
     _, half_gradient, normal = problem.normal(x)
     scale = np.sqrt(np.diag(jacobian.T @ jacobian))
     assert np.all(scale > 0)
-    assert_allclose(half_gradient / scale, jacobian.T @ residual / scale, rtol=0, atol=1e-9 * np.linalg.norm(residual))
-    assert_allclose(normal / np.outer(scale, scale), jacobian.T @ jacobian / np.outer(scale, scale), rtol=0, atol=1e-10)
+    assert_allclose(
+        half_gradient / scale, jacobian.T @ residual / scale, rtol=0, atol=1e-9 * np.linalg.norm(residual)
+    )
+    assert_allclose(
+        normal / np.outer(scale, scale), jacobian.T @ jacobian / np.outer(scale, scale), rtol=0, atol=1e-10
+    )
     assert_array_equal(normal, normal.T)
 
 
@@ -157,7 +163,9 @@ def test_screen_puts_the_filling_factor_at_its_best(problem):
     for before, after, value in zip(draws, moved, values, strict=True):
         assert problem.lower[0] <= after[0] <= problem.upper[0]
         assert_allclose(problem.loss(after), value, rtol=1e-9)
-        scan = np.stack([np.append(e, before[1:]) for e in np.linspace(problem.lower[0], problem.upper[0], 41)])
+        scan = np.stack(
+            [np.append(e, before[1:]) for e in np.linspace(problem.lower[0], problem.upper[0], 41)]
+        )
         assert value <= problem.losses(scan).min() * (1 + 1e-9)
 
 

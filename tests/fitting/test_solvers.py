@@ -60,7 +60,10 @@ def test_same_seed_same_answer(name, easy):
 def test_auto_needs_no_luck(seed, problem):
     """All five parameters free over Table 1: every seed ends in the same minimum."""
     solution = SOLVERS["auto"](problem, np.random.default_rng(seed))
-    best = min(solve_levmar(problem, problem.space.vector(np.array([[0.4, 90.0, 1.5e16, 4.0, 0.8]]))).loss, solution.loss)
+    best = min(
+        solve_levmar(problem, problem.space.vector(np.array([[0.4, 90.0, 1.5e16, 4.0, 0.8]]))).loss,
+        solution.loss,
+    )
     assert solution.status == Status.CONVERGED
     assert solution.loss <= best + 0.1
 
@@ -95,7 +98,9 @@ def test_levmar_descends_to_a_stationary_point_wherever_it_starts(problem):
     for x0 in propose(problem, 120, np.random.default_rng(0)):
         solution = solve_levmar(problem, x0)
         again = solve_levmar(problem, solution.x)
-        if solution.status == Status.CONVERGED and solution.loss - again.loss > max(0.1, 1e-6 * solution.loss):
+        if solution.status == Status.CONVERGED and solution.loss - again.loss > max(
+            0.1, 1e-6 * solution.loss
+        ):
             early.append((solution.loss, again.loss, solution.message))
     # chi2 of 1e-4 + 1e-9 of its value is what one more step may promise
     assert len(early) <= 2, f"{len(early)} of 120 stopped early, such as {early[:3]}"
@@ -138,7 +143,9 @@ def test_status_of_a_run_cut_short(problem):
         assert problem.n_evaluations - before <= 2 * 12 + 2
     swarm = solve_swarm(problem, None, np.random.default_rng(0), max_cycles=3)
     assert swarm.status == Status.MAX_EVALUATIONS
-    evolved = solve_evolution(problem, propose(problem, 20, np.random.default_rng(0)), np.random.default_rng(0), max_generations=3)
+    evolved = solve_evolution(
+        problem, propose(problem, 20, np.random.default_rng(0)), np.random.default_rng(0), max_generations=3
+    )
     assert evolved.status == Status.MAX_EVALUATIONS
 
 
@@ -167,7 +174,9 @@ def test_evolution_is_seeded_and_stays_in_the_box(easy):
     assert_array_equal(runs[0].x, runs[1].x)
     assert not np.array_equal(runs[0].x, runs[2].x)
     smaller = easy.lower + 0.2 * (easy.upper - easy.lower), easy.lower + 0.6 * (easy.upper - easy.lower)
-    boxed = solve_evolution(easy, np.clip(start, *smaller), rng(0), lower=smaller[0], upper=smaller[1], max_generations=20)
+    boxed = solve_evolution(
+        easy, np.clip(start, *smaller), rng(0), lower=smaller[0], upper=smaller[1], max_generations=20
+    )
     assert np.all((boxed.x >= smaller[0]) & (boxed.x <= smaller[1]))
 
 

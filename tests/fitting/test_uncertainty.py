@@ -41,7 +41,9 @@ def test_pulls_are_standard_normal(pulls):
 def test_correlations_are_those_of_the_scatter(ladder, observation, problem_of, held, pulls):
     result, _ = pulls
     truth = np.array([[0.4, 90.0, 1.5e16, 4.0, 0.8]])
-    problem = problem_of(observation([ladder], truth, None, noise=0.5), [ladder], fixed=[held(truth[0], "filling_factor")])
+    problem = problem_of(
+        observation([ladder], truth, None, noise=0.5), [ladder], fixed=[held(truth[0], "filling_factor")]
+    )
     expected = estimate(problem, problem.space.vector(truth)).correlation
     measured = np.corrcoef(result.T)
     assert_allclose(np.diag(expected), 1.0)
@@ -61,7 +63,9 @@ def test_covariance_is_the_inverse_of_the_normal_matrix(problem, truth):
 def test_errors_grow_with_a_model_that_does_not_fit(ladder, truth, observation, problem_of):
     """Noise four times what is claimed: sqrt(chi2 / dof) of 4."""
     seen = observation([ladder], truth, np.random.default_rng(0), noise=0.2)
-    claimed = type(seen)(tuple(type(w)(w.nu, w.intensity, w.sigma / 4, w.mask, w.t_continuum) for w in seen.windows))
+    claimed = type(seen)(
+        tuple(type(w)(w.nu, w.intensity, w.sigma / 4, w.mask, w.t_continuum) for w in seen.windows)
+    )
     honest, boasting = problem_of(seen, [ladder]), problem_of(claimed, [ladder])
     x = solve_levmar(honest, honest.space.vector(truth)).x
     small, large = estimate(honest, x), estimate(boasting, x)
@@ -69,7 +73,9 @@ def test_errors_grow_with_a_model_that_does_not_fit(ladder, truth, observation, 
     assert_allclose(large.error, small.error / 4 * large.scale / small.scale, rtol=1e-9)
 
 
-def test_a_parameter_on_its_bound_has_no_error_and_the_others_keep_theirs(ladder, truth, observation, problem_of, held):
+def test_a_parameter_on_its_bound_has_no_error_and_the_others_keep_theirs(
+    ladder, truth, observation, problem_of, held
+):
     seen = observation([ladder], truth, np.random.default_rng(0))
     problem = problem_of(seen, [ladder], bounds=[{"T_ex": (95.0, 200.0)}])
     solution = solve_levmar(problem, problem.space.vector(truth))

@@ -76,7 +76,9 @@ def converged_spectrum(observation, lists, theta, species=None, *, order=16, pan
             lines = lists[s]
             centre = reference.doppler_shift(lines.frequency, v_off)
             sigma = reference.line_width(centre, fwhm)
-            near = (edges[1:, None] > (centre - 12 * sigma).real) & (edges[:-1, None] < (centre + 12 * sigma).real)
+            near = (edges[1:, None] > (centre - 12 * sigma).real) & (
+                edges[:-1, None] < (centre + 12 * sigma).real
+            )
             active = np.flatnonzero(near.any(axis=1))
             seen = near.any(axis=0)
             if not active.size:
@@ -147,7 +149,9 @@ def measure_channel_average(channel=1.0, t_ex=100.0):
             sigma = fwhm / C_KMS * FWHM_TO_SIGMA * 1e3 * ghz
             half = int(np.ceil(9 * sigma / channel)) + 2
             for phase in PHASES:
-                seen = make_observation(make_window(1e3 * ghz + channel * (np.arange(-half, half + 1) + phase)))
+                seen = make_observation(
+                    make_window(1e3 * ghz + channel * (np.arange(-half, half + 1) + phase))
+                )
                 model = LTEModel.bind(seen, [lines])
                 for tau_0 in DEPTHS:
                     theta = np.array([[0.6, t_ex, column_for(lines, tau_0, t_ex, fwhm), fwhm, 0.0]])

@@ -80,7 +80,9 @@ def test_typical_fits_of_a_line_forest(lines, window, observation, converged):
             [[0.5, rng.uniform(30, 400), 10 ** rng.uniform(15, 18.5), rng.uniform(2, 10), rng.uniform(-8, 8)]]
         )
         truth = converged(seen, [forest], theta)
-        worst = max(worst, np.max(np.abs(LTEModel.bind(seen, [forest]).spectrum(theta) - truth)) / truth.max())
+        worst = max(
+            worst, np.max(np.abs(LTEModel.bind(seen, [forest]).spectrum(theta) - truth)) / truth.max()
+        )
     assert worst <= 1e-4, worst
 
 
@@ -95,5 +97,7 @@ def test_many_lines_at_one_frequency(n_line, tau_0, lines, window, observation, 
             seen = observation(window(230e3 + np.arange(-30, 31) + phase))
             theta = np.array([[0.6, 100.0, column(toy, tau_0, 100.0, fwhm), fwhm, 0.0]])
             truth = converged(seen, [toy], theta)
-            worst = max(worst, np.max(np.abs(LTEModel.bind(seen, [toy]).spectrum(theta) - truth)) / truth.max())
+            worst = max(
+                worst, np.max(np.abs(LTEModel.bind(seen, [toy]).spectrum(theta) - truth)) / truth.max()
+            )
     assert worst <= 1e-3, worst

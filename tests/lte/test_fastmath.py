@@ -78,7 +78,9 @@ def upper_logarithms(x):
 
 
 def test_quick_logarithm_is_never_too_low():
-    x = np.concatenate([10.0 ** RNG.uniform(-300, 300, 5000), 2.0 ** np.arange(-1000.0, 1000.0), [1.0, 1.4426950408]])
+    x = np.concatenate(
+        [10.0 ** RNG.uniform(-300, 300, 5000), 2.0 ** np.arange(-1000.0, 1000.0), [1.0, 1.4426950408]]
+    )
     excess = upper_logarithms(x) - np.log(x)
     # it is the size of ln x that rounds: 700 * 2e-16
     assert excess.min() >= -1e-12

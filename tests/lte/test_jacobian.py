@@ -37,7 +37,9 @@ def random_theta(rng, n):
     low[[0, 2, 3]], high[[0, 2, 3]] = np.log10(low[[0, 2, 3]]), np.log10(high[[0, 2, 3]])
     theta = low + (high - low) * rng.random((n, 5))
     theta[:, [0, 2, 3]] = 10.0 ** theta[:, [0, 2, 3]]
-    theta[::3, 1] = 10.0 ** rng.uniform(0, 3, theta[::3].shape[0])  # cold gas is rare in a uniform draw of T_ex
+    theta[::3, 1] = 10.0 ** rng.uniform(
+        0, 3, theta[::3].shape[0]
+    )  # cold gas is rare in a uniform draw of T_ex
     return theta
 
 
@@ -80,11 +82,17 @@ def toys(lines):
     """A single line, a symmetric-top ladder with coincident lines, and a forest that reaches out of the window."""
     rng = np.random.default_rng(3)
     ladder = lines(
-        230.02e3 + np.array([0.0, 1e-4, 2.0, 6.1, 11.9, 20.2]), 4e-4, 40.0, [60.0, 60.0, 90.0, 150.0, 300.0, 700.0],
+        230.02e3 + np.array([0.0, 1e-4, 2.0, 6.1, 11.9, 20.2]),
+        4e-4,
+        40.0,
+        [60.0, 60.0, 90.0, 150.0, 300.0, 700.0],
         power=1.5,
     )
     forest = lines(
-        230e3 + rng.uniform(-40, 80, 30), 10 ** rng.uniform(-6, -3, 30), rng.integers(3, 60, 30), rng.uniform(0, 900, 30)
+        230e3 + rng.uniform(-40, 80, 30),
+        10 ** rng.uniform(-6, -3, 30),
+        rng.integers(3, 60, 30),
+        rng.uniform(0, 900, 30),
     )
     return [lines(230.015e3), ladder, forest]
 
@@ -101,7 +109,8 @@ def observe(window, observation, rng, kind, channel=0.15):
     first = 230.01e3 + channel * (np.arange(100) + rng.random())
     second = 230.03e3 + channel * np.cumsum(rng.uniform(0.6, 2.0, 50))
     return observation(
-        window(first, beam=beams[0], t_continuum=continuum), window(second, beam=beams[1], t_continuum=0.3 * continuum)
+        window(first, beam=beams[0], t_continuum=continuum),
+        window(second, beam=beams[1], t_continuum=0.3 * continuum),
     )
 
 

@@ -55,7 +55,9 @@ def test_lines_are_bound_as_far_as_any_parameters_of_table_1_carry_them(lines, w
     beyond = lines(high + 0.01, 1.0, 100.0, 0.0)
     theta = theta_of(n_tot=1e22, fwhm=10.0**1.5, v_off=12.0, t_ex=30.0)
     unlimited = LTEModel.bind(seen, [beyond], margin=400.0).spectrum(theta)
-    assert np.max(np.abs(unlimited)) < 1e-3 * 30.0  # A = 1 /s: a thousand times stronger than the strongest lines
+    assert (
+        np.max(np.abs(unlimited)) < 1e-3 * 30.0
+    )  # A = 1 /s: a thousand times stronger than the strongest lines
 
 
 def test_irregular_channels(lines, window, observation, converged):
@@ -142,7 +144,9 @@ def test_components_add(lines, window, observation, converged):
         window(230e3 + np.arange(0, 20, 0.5), beam=Beam(0.4, 0.3)),
         window(230.018e3 + np.arange(0, 9, 0.1), beam=Beam(0.8, 0.3)),
     )
-    theta = np.array([[0.3, 40.0, 1e16, 3.0, 1.0], [0.9, 200.0, 1e17, 8.0, -4.0], [0.1, 90.0, 1e15, 1.0, 6.0]])
+    theta = np.array(
+        [[0.3, 40.0, 1e16, 3.0, 1.0], [0.9, 200.0, 1e17, 8.0, -4.0], [0.1, 90.0, 1e15, 1.0, 6.0]]
+    )
     species = [0, 1, 0]
     check(seen, lists, theta, converged, species)
     model = LTEModel.bind(seen, lists)
@@ -156,7 +160,9 @@ def test_components_add(lines, window, observation, converged):
 def test_filling_factor_refers_to_the_mean_beam_and_each_window_has_its_own(lines, window, observation):
     """The same source: eta follows from its size and the beam of each window (equation 2)."""
     beams, size = (Beam(2.0, 1.0), Beam(0.5, 0.4)), 0.9
-    windows = [window(nu + np.arange(0, 20, 0.5), beam=b) for nu, b in zip((230e3, 250e3), beams, strict=True)]
+    windows = [
+        window(nu + np.arange(0, 20, 0.5), beam=b) for nu, b in zip((230e3, 250e3), beams, strict=True)
+    ]
     toy = lines([230_010.0, 250_010.0])
     seen = observation(*windows)
     assert seen.beam_scale == pytest.approx((np.sqrt(2.0) + np.sqrt(0.2)) / 2)
@@ -219,7 +225,10 @@ def crowd(window, observation):
 def crowded(crowd, lines):
     """A forest of two species in these windows."""
     rng = np.random.default_rng(12)
-    lists = [lines(229.88e3 + rng.uniform(0, 200, n), 10 ** rng.uniform(-6, -3, n), 9.0, rng.uniform(0, 600, n)) for n in (25, 9)]
+    lists = [
+        lines(229.88e3 + rng.uniform(0, 200, n), 10 ** rng.uniform(-6, -3, n), 9.0, rng.uniform(0, 600, n))
+        for n in (25, 9)
+    ]
     return LTEModel.bind(crowd, lists)
 
 
@@ -321,7 +330,9 @@ def test_sampling_at_channel_centres(lines, window, observation):
         nu, np.array([depth]), np.array([230_010.2]), reference.line_width(np.array([230_010.2]), 4.0)
     )
     expected = 0.5 * reference.slab_intensity(tau, 80.0, reference.planck_temperature(2.725, nu), nu)
-    model = LTEModel.bind(observation(window(nu)), [toy], accuracy=Accuracy(opacity_floor=1e-13, average=False))
+    model = LTEModel.bind(
+        observation(window(nu)), [toy], accuracy=Accuracy(opacity_floor=1e-13, average=False)
+    )
     assert_allclose(model.spectrum(theta_of()), expected, rtol=0, atol=1e-9 * expected.max())
 
 

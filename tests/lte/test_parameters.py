@@ -19,7 +19,9 @@ TABLE_1 = {  # of Spectuner-D1, as printed
 def test_default_bounds_are_those_of_the_paper():
     space = ParameterSpace.build(["a"])
     assert space.names == tuple(f"a {p}" for p in PARAMETERS)
-    assert_allclose(np.stack([space.lower, space.upper], axis=1), [TABLE_1[p] for p in PARAMETERS], atol=1e-12)
+    assert_allclose(
+        np.stack([space.lower, space.upper], axis=1), [TABLE_1[p] for p in PARAMETERS], atol=1e-12
+    )
 
 
 def test_fitted_on_logarithmic_scales_where_table_1_says_so():
@@ -29,7 +31,10 @@ def test_fitted_on_logarithmic_scales_where_table_1_says_so():
 
 
 physical = st.tuples(
-    *(st.floats(np.log10(lo), np.log10(hi)) if log else st.floats(lo, hi) for (lo, hi), log in zip(BOUNDS.values(), LOG, strict=True))
+    *(
+        st.floats(np.log10(lo), np.log10(hi)) if log else st.floats(lo, hi)
+        for (lo, hi), log in zip(BOUNDS.values(), LOG, strict=True)
+    )
 )
 
 
@@ -38,7 +43,10 @@ physical = st.tuples(
 def test_round_trip_between_vector_and_components(rows, data):
     theta = np.array(rows)
     theta[:, LOG] = 10.0 ** theta[:, LOG]
-    held = [{p: float(theta[c, k]) for k, p in enumerate(PARAMETERS) if data.draw(st.booleans())} for c in range(len(rows))]
+    held = [
+        {p: float(theta[c, k]) for k, p in enumerate(PARAMETERS) if data.draw(st.booleans())}
+        for c in range(len(rows))
+    ]
     space = ParameterSpace.build([str(c) for c in range(len(rows))], fixed=held)
     assert space.n_free == 5 * len(rows) - sum(map(len, held))
     x = space.vector(theta)
@@ -82,7 +90,9 @@ def test_tied_parameters_move_together():
 
 
 def test_tie_to_a_fixed_master():
-    space = ParameterSpace.build(["a", "b"], fixed=[{"N_tot": 3e16}, {}], ties=[Tie("N_tot", (0, 1), (1.0, 0.01))])
+    space = ParameterSpace.build(
+        ["a", "b"], fixed=[{"N_tot": 3e16}, {}], ties=[Tie("N_tot", (0, 1), (1.0, 0.01))]
+    )
     assert space.n_free == 8
     theta = space.components(0.5 * (space.lower + space.upper))
     assert_allclose(theta[:, 2], [3e16, 3e14])
@@ -113,7 +123,10 @@ def test_everything_fixed():
 )
 def test_what_cannot_be_is_said(arguments, words):
     with pytest.raises(InputError) as error:
-        ParameterSpace.build(["a", "b"], **{k: list(v) + [{}] * (2 - len(v)) if k != "ties" else v for k, v in arguments.items()})
+        ParameterSpace.build(
+            ["a", "b"],
+            **{k: list(v) + [{}] * (2 - len(v)) if k != "ties" else v for k, v in arguments.items()},
+        )
     for word in words:
         assert word in str(error.value)
 

@@ -59,9 +59,7 @@ def seen(published, carbon_monoxide, window, observation):
 def sums(published, carbon_monoxide, seen):
     """Sum over each window, by the reference equations and by the kernel, at channel centres."""
     given = published["inputs"]
-    t_ex, n_tot, fwhm, v_off = (
-        given[k] for k in ("T_ex_K", "N_tot_cm-2", "V_width_fwhm_kms", "V_off_kms")
-    )
+    t_ex, n_tot, fwhm, v_off = (given[k] for k in ("T_ex_K", "N_tot_cm-2", "V_width_fwhm_kms", "V_off_kms"))
     size = given["source_size_arcsec"]
     co = carbon_monoxide
     centre = reference.doppler_shift(co.frequency, v_off)

@@ -31,11 +31,17 @@ def test_planck_temperature_in_the_rayleigh_jeans_limit(t):
     # J = T - h nu / 2k + (h nu / k)^2 / 12 T - O(x^4) T / 720
     quantum = H_OVER_K * NU
     expected = t - quantum / 2 + quantum**2 / (12 * t)
-    assert_allclose(reference.planck_temperature(t, NU), expected, atol=1.1 * t * (quantum[-1] / t) ** 4 / 720 + 1e-10 * t)
+    assert_allclose(
+        reference.planck_temperature(t, NU), expected, atol=1.1 * t * (quantum[-1] / t) ** 4 / 720 + 1e-10 * t
+    )
 
 
 def test_planck_temperature_in_the_wien_limit_and_at_zero():
-    assert_allclose(reference.planck_temperature(0.5, 345e3), H_OVER_K * 345e3 * np.exp(-H_OVER_K * 345e3 / 0.5), rtol=1e-13)
+    assert_allclose(
+        reference.planck_temperature(0.5, 345e3),
+        H_OVER_K * 345e3 * np.exp(-H_OVER_K * 345e3 / 0.5),
+        rtol=1e-13,
+    )
     assert np.all(reference.planck_temperature(0.0, NU) == 0.0)
     assert reference.planck_temperature(np.array([0.0, 10.0]), 1e5).shape == (2,)
     assert np.all(np.isfinite(reference.planck_temperature(1e-3, NU)))  # h nu / kT of 48000: no overflow
@@ -69,7 +75,11 @@ def test_filling_factor_of_a_gaussian_source_in_a_gaussian_beam():
 def test_relative_filling_factor_is_that_of_the_same_source_in_another_beam():
     theta, area, other = 1.7, 4.0, 9.3
     eta = reference.filling_factor(theta, area)
-    assert_allclose(reference.relative_filling_factor(eta, other / area), reference.filling_factor(theta, other), rtol=1e-14)
+    assert_allclose(
+        reference.relative_filling_factor(eta, other / area),
+        reference.filling_factor(theta, other),
+        rtol=1e-14,
+    )
     assert reference.relative_filling_factor(1.0, 17.0) == 1.0
 
 
@@ -104,8 +114,12 @@ def test_thin_and_thick_limits():
     t_ex, t_bg = 80.0, 2.725
     background = reference.planck_temperature(t_bg, NU)
     contrast = reference.planck_temperature(t_ex, NU) - background
-    assert_allclose(reference.slab_intensity(np.full(NU.size, 1e-14), t_ex, background, NU), contrast * 1e-14, rtol=1e-13)
-    assert_allclose(reference.slab_intensity(np.full(NU.size, 1e3), t_ex, background, NU), contrast, rtol=1e-15)
+    assert_allclose(
+        reference.slab_intensity(np.full(NU.size, 1e-14), t_ex, background, NU), contrast * 1e-14, rtol=1e-13
+    )
+    assert_allclose(
+        reference.slab_intensity(np.full(NU.size, 1e3), t_ex, background, NU), contrast, rtol=1e-15
+    )
 
 
 def test_slab_in_equilibrium_with_its_background_is_invisible_and_a_colder_one_absorbs():
@@ -117,8 +131,14 @@ def test_slab_in_equilibrium_with_its_background_is_invisible_and_a_colder_one_a
 
 def test_lines_add_up_and_the_order_does_not_matter():
     nu = np.linspace(99.0, 101.0, 7).reshape(1, 7)
-    depth, centre, sigma = np.array([0.1, 2.0, 7.0]), np.array([99.5, 100.0, 100.1]), np.array([0.1, 0.3, 0.2])
-    total = sum(d * reference.gaussian_profile(nu, c, s) for d, c, s in zip(depth, centre, sigma, strict=True))
+    depth, centre, sigma = (
+        np.array([0.1, 2.0, 7.0]),
+        np.array([99.5, 100.0, 100.1]),
+        np.array([0.1, 0.3, 0.2]),
+    )
+    total = sum(
+        d * reference.gaussian_profile(nu, c, s) for d, c, s in zip(depth, centre, sigma, strict=True)
+    )
     assert_allclose(reference.optical_depth(nu, depth, centre, sigma), total, rtol=1e-14)
     assert_allclose(reference.optical_depth(nu, depth[::-1], centre[::-1], sigma[::-1]), total, rtol=1e-14)
 
