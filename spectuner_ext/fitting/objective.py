@@ -70,7 +70,7 @@ def buffers(fit: Fit) -> Buffers:
 _LN10 = np.log(10.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
     """Fill component parameters, and the slopes that turn the kernel's derivatives into those of the fit vector."""
     for c in range(theta.shape[0]):
@@ -79,7 +79,7 @@ def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
             if layout.index[c, k] >= 0:
                 y += x[layout.index[c, k]]
             if layout.logarithmic[k]:
-                theta[c, k] = 10.0**y
+                theta[c, k] = np.exp(y * _LN10)
                 # the kernel differentiates by ln N and ln FWHM, but by the filling factor itself
                 slope[c, k] = _LN10 if k in (2, 3) else theta[c, k] * _LN10
             else:
@@ -87,7 +87,7 @@ def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
                 slope[c, k] = 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def render(x, fit, buf, derivatives):  # type: ignore[no-untyped-def]
     """Model spectrum of fit vector x into ``buf.model``."""
     components_of(x, fit.layout, buf.theta, buf.slope)

@@ -12,7 +12,7 @@ Equations as in `spectuner_ext.lte.reference`. What makes it fast:
 
 Arrays that are passed to a compiled function cost two atomic counts each, and a tuple of arrays two for each of its
 members: 0.3 us a call here, as much as a whole block of lines. So there is one call per component for collecting
-the lines and one for all its blocks, and the loops inside work on local names.
+the lines and one for all its blocks, most of them inlined, and the loops inside work on local names.
 
 Derivatives are with respect to filling factor, T_ex, ln N_tot, ln FWHM and v_off.
 """
@@ -208,7 +208,7 @@ def _line_depths(theta, strength, nu, e_lower, column, tau_0, stimulated):  # ty
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ignore[no-untyped-def]
     """Lines of one component that matter: parameters, channels, and their order by first channel.
 
@@ -457,7 +457,7 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
     work.count[index] = count
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def _component(theta, species, index, grid, lines, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Add one component to the spectrum; its intervals go to ``work.intervals[index]``."""
     n_window = grid.start.shape[0] - 1
@@ -476,7 +476,7 @@ def _component(theta, species, index, grid, lines, accuracy, derivatives, work, 
     _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian)
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def _unite(grid, n_component, work):  # type: ignore[no-untyped-def]
     """Merge overlapping and touching intervals of all components; none crosses a window border."""
     cursor = np.zeros(n_component, dtype=np.int64)
@@ -501,7 +501,7 @@ def _unite(grid, n_component, work):  # type: ignore[no-untyped-def]
     work.union_count[0] = n
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True)
 def evaluate(theta, species, grid, lines, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Spectrum of all components, and on request its Jacobian.
 

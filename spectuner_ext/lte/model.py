@@ -122,8 +122,12 @@ class LTEModel:
         return tuple(np.split(spectrum, self.grid.start[1:-1]))
 
     def source_size(self, eta: FloatArray) -> FloatArray:
-        """Source size [arcsec] whose filling factor in the reference beam is `eta`; NaN without a beam."""
-        return np.asarray(self.beam_scale * np.sqrt(eta / (1.0 - eta)))
+        """Source size [arcsec] whose filling factor in the reference beam is `eta`; NaN without a beam.
+
+        A source that fills the beam, eta = 1, has no size: infinity.
+        """
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.beam_scale * np.sqrt(eta / (1.0 - eta)))
 
     def tau_max(self, theta: FloatArray, species: Sequence[int]) -> FloatArray:
         """Largest optical depth at the centre of a line that lies inside a window, (n_component,)."""

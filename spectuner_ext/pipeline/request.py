@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import QTable, Table
 from numpy.typing import NDArray
 
+from ..constants import C_KMS
 from ..errors import InputError, SpeciesError
 from ..lte.model import line_ranges
 from ..lte.parameters import PARAMETERS, Tie
@@ -109,9 +110,19 @@ def components_for(
     scale = observation.beam_scale
     if isinstance(initial, Table):
         initial = _from_table(initial)
+    if isinstance(components, Mapping):
+        unknown = set(components) - {*names, *resolved}
+        if unknown:
+            raise InputError(
+                f"components: {', '.join(sorted(unknown))} is not among the fitted species {', '.join(names)}"
+            )
     result = []
     for i, (name, full) in enumerate(zip(names, resolved, strict=True)):
-        count = components if isinstance(components, int) else (components or {}).get(name, 1)
+        count = (
+            components
+            if isinstance(components, int)
+            else (components or {}).get(name, (components or {}).get(full, 1))
+        )
         if count < 1:
             raise InputError(f"components: {name} needs at least one component, got {count}")
         given = {
@@ -185,12 +196,11 @@ def _from_table(table: Table) -> dict[str, dict[str, list[float]]]:
     if "species" not in table.colnames:
         raise InputError("initial: a table of starting values needs a column 'species'")
     values: dict[str, dict[str, list[float]]] = {}
-    for row in table:
+    for row in QTable(table):
         own = values.setdefault(str(row["species"]), {})
         for name in PARAMETERS:
             if name in table.colnames:
-                value = row[name]
-                own.setdefault(name, []).append(float(getattr(value, "value", value)))
+                own.setdefault(name, []).append(_number(row[name], "initial", name, finite=False))
     # a component that was not detected has no values to start from
     return {
         species: {k: v for k, v in own.items() if np.isfinite(v).all()} for species, own in values.items()
@@ -235,7 +245,7 @@ def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -
             if pair.shape != (2,):
                 raise InputError(f"bounds: {name} needs (low, high), got {value!r}")
             own[name] = (_number(pair[0], key, name), _number(pair[1], key, name))
-        elif isinstance(value, list | tuple | np.ndarray):
+        elif isinstance(value, list | tuple | np.ndarray) and np.ndim(value):
             if len(value) != count:
                 raise InputError(f"{key}: {name} has {len(value)} values for {count} component(s)")
             own[name] = _number(value[c], key, name)
@@ -243,6 +253,16 @@ def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -
             own[name] = _number(value, key, name)
     return own
 
+
+_PHYSICAL = {
+    "filling_factor": (0.0, 1.0),
+    "source_size": (0.0, np.inf),
+    "T_ex": (0.0, np.inf),
+    "N_tot": (0.0, np.inf),
+    "fwhm": (0.0, np.inf),
+    "v_off": (-0.1 * C_KMS, 0.1 * C_KMS),
+}
+"""Above the first, up to the second; the radio convention and a Gaussian in frequency hold for |v| << c."""
 
 _UNITS = {
     "T_ex": "K",
@@ -254,18 +274,25 @@ _UNITS = {
 }
 
 
-def _number(value: object, key: str, name: str) -> float:
-    """A plain number in the working unit."""
+def _number(value: object, key: str, name: str, *, finite: bool = True) -> float:
+    """A plain number in the working unit, within what is physical."""
     from astropy import units as u
 
+    unit = _UNITS[name]
     try:
-        if isinstance(value, u.Quantity):
-            return float(value.to_value(_UNITS[name]))
-        return float(value)  # type: ignore[arg-type]
+        number = float(value.to_value(unit) if isinstance(value, u.Quantity) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError, u.UnitConversionError) as problem:
         raise InputError(
-            f"{key}: {name} needs a number [{_UNITS[name] or 'dimensionless'}], got {value!r}"
+            f"{key}: {name} needs a number [{unit or 'dimensionless'}], got {value!r}"
         ) from problem
+    if not finite and not np.isfinite(number):
+        return number
+    low, high = _PHYSICAL[name]
+    if not (np.isfinite(number) and low < number <= high):
+        limits = f"above {low:g}" if low else "positive"
+        limits += f" and at most {high:g}" if np.isfinite(high) else ""
+        raise InputError(f"{key}: {name} must be {limits} [{unit or 'dimensionless'}], got {value!r}")
+    return number
 
 
 def _sizes(values: Mapping[str, Any], key: str, scale: float) -> dict[str, Any]:

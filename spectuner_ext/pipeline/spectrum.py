@@ -110,6 +110,8 @@ def fit_spectrum(
         raise InputError(f"loss: unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
     if offset < 0 or not np.isfinite(offset):
         raise InputError(f"offset: needs a limit of 0 K or more, got {offset}")
+    if ninit is not None and ninit < 1:
+        raise InputError(f"ninit: needs at least 1 draw, got {ninit}")
     solver = solver_named(optimizer)
     transitions = transitions_for(observation, species, database)
     asked = components_for(
@@ -374,7 +376,9 @@ def _judge(
         errors=errors,
         source_size=size,
         # theta = theta_b sqrt(eta / (1 - eta)), so d theta / d eta = theta / (2 eta (1 - eta))
-        source_size_error=np.asarray(errors[:, 0] * size / (2.0 * eta * (1.0 - eta))),
+        source_size_error=np.where(
+            eta < 1.0, errors[:, 0] * size / (2.0 * eta * np.maximum(1.0 - eta, 1e-12)), np.nan
+        ),
         status=solution.status,
         flags=flags,
         detected=tuple(e.detected for e in evidence),

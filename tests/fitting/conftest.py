@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from spectuner_ext.fitting import Problem
 from spectuner_ext.lte.model import LTEModel
 from spectuner_ext.lte.parameters import PARAMETERS, ParameterSpace

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from spectuner_ext.fitting import SOLVERS, FitFlag
 from spectuner_ext.fitting.diagnosis import component_flags, detect, upper_limit
 from spectuner_ext.fitting.local import solve_levmar
@@ -181,7 +182,7 @@ def test_a_missing_line_is_noticed(lines, ladder, observation, fit, truth):
     """The data have six of the seven lines; the model must predict the seventh."""
     kept = np.array([True, True, False, True, True, True, True])
     seen = observation([ladder.select(kept)], truth, np.random.default_rng(0))
-    problem, solution, _, evidence, flags = fit(seen, ladder)
+    *_, evidence, flags = fit(seen, ladder)
     assert evidence.missing == 1
     assert flags & FitFlag.PREDICTED_LINE_ABSENT
 

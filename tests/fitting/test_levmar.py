@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import lsq_linear
+
 from spectuner_ext.fitting.levmar import BAD_START, CONVERGED, OUT_OF_EVALUATIONS, Options, minimize
 
 TIGHT = Options(max_evaluations=3000, ftol=1e-15, atol=1e-13)

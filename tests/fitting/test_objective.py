@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+
 from spectuner_ext.errors import InputError
 from spectuner_ext.lte.parameters import Tie
 from spectuner_ext.observation.observation import Observation, Window

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+
 from spectuner_ext.errors import InputError
 from spectuner_ext.fitting import SOLVERS, Status, solver_named
 from spectuner_ext.fitting.evolution import solve_evolution

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from spectuner_ext.fitting.local import solve_levmar
 from spectuner_ext.fitting.uncertainty import estimate
 

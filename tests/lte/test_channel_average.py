@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from spectuner_ext.constants import C_KMS, FWHM_TO_SIGMA
 from spectuner_ext.lte import reference
 from spectuner_ext.lte.model import LTEModel

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 from numpy.testing import assert_allclose
+
 from spectuner_ext.lte.fastmath import absorbed_fraction, exp_negative, log_above
 
 RNG = np.random.default_rng(11)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from spectuner_ext.lte import reference
 from spectuner_ext.lte.kernel import Accuracy
 from spectuner_ext.lte.model import LTEModel

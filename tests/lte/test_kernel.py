@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+
 from spectuner_ext.lte import kernel
 from spectuner_ext.lte.kernel import Accuracy
 from spectuner_ext.lte.model import MARGIN_KMS, LTEModel, line_ranges

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+
 from spectuner_ext.errors import InputError
 from spectuner_ext.lte.parameters import BOUNDS, PARAMETERS, ParameterSpace, Tie
 

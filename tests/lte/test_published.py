@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from spectuner_ext.lte import reference
 from spectuner_ext.lte.kernel import Accuracy
 from spectuner_ext.lte.model import LTEModel

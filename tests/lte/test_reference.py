@@ -5,6 +5,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
 from spectuner_ext.constants import C_KMS, H_OVER_K, OPACITY_FACTOR
 from spectuner_ext.lte import reference
 

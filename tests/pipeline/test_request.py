@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable, Table
+
 from spectuner_ext.errors import InputError, SpeciesError
 from spectuner_ext.observation.observation import Beam, Observation, Window
 from spectuner_ext.pipeline.request import components_for, transitions_for

@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+
 from spectuner_ext.errors import InputError, SpeciesError
 from spectuner_ext.fitting import SOLVERS, FitFlag, Status
 from spectuner_ext.lte.parameters import PARAMETERS
