@@ -2,10 +2,10 @@
 
     python benchmarks/iras16293b.py DATA_FOLDER [--outdir OUT] [--seed 0]
 
-DATA_FOLDER holds the ten windows iras16293b_b6_w*.fits.gz (ALMA project 2021.1.01164.S). The set-up is that under which
-the reference losses were found with 320,000 model calls: v_LSR 2.7 km/s, beam 0.486", continuum 5 K plus CMB, noise per
-window = sigma-clipped mad_std, peaks at 4 noise, rel_height 0.25, data clipped at zero, peak-matching loss. The source
-velocity is known to a fraction of a km/s, so the offset is bounded to +-1 km/s.
+DATA_FOLDER holds the ten windows iras16293b_b6_w*.fits.gz (ALMA project 2021.1.01164.S). The set-up is that under
+which the reference losses were found with 320,000 model calls: v_LSR 2.7 km/s, beam 0.486", continuum 5 K plus
+CMB, noise per window = sigma-clipped mad_std, peaks at 4 noise, rel_height 0.25, data clipped at zero,
+peak-matching loss. The source velocity is known to a fraction of a km/s, so the offset is bounded to +-1 km/s.
 """
 
 import argparse

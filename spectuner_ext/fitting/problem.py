@@ -16,6 +16,7 @@ from ..observation.observation import Observation
 from . import objective, search_kernel
 from .peak_kernel import PeakData
 from .peak_matching import build_peak_data, work_for
+from .session import Session, session, session_chi2, session_normal, session_peak_loss
 
 __all__ = ["LOSSES", "Problem"]
 
@@ -63,11 +64,13 @@ class Problem:
     watch: Callable[[int, float], bool] | None = None
     _buffers: objective.Buffers = field(init=False, repr=False)
     _peak_work: object = field(init=False, repr=False)
+    _session: Session = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Take memory."""
         self._buffers = objective.buffers(self.fit)
         self._peak_work = work_for(self.peaks)
+        self._session = session(self.fit, self._buffers, self.peaks, self._peak_work)
 
     @classmethod
     def build(
@@ -151,8 +154,8 @@ class Problem:
         self.n_evaluations += 1
         x = np.ascontiguousarray(x, dtype=np.float64)
         if self.loss_name == "chi2":
-            return float(objective.chi2(x, self.fit, self._buffers))
-        return float(search_kernel.peak_loss(x, self.fit, self._buffers, self.peaks, self._peak_work))
+            return float(session_chi2(x, self._session))
+        return float(session_peak_loss(x, self._session))
 
     def losses(self, draws: FloatArray) -> FloatArray:
         """Value of the loss at every row of `draws`, (n, n_free), in one compiled loop."""
@@ -176,15 +179,14 @@ class Problem:
     def chi2(self, x: FloatArray) -> float:
         """Noise-weighted chi2 at x, whatever the loss."""
         self.n_evaluations += 1
-        return float(objective.chi2(np.ascontiguousarray(x), self.fit, self._buffers))
+        return float(session_chi2(np.ascontiguousarray(x), self._session))
 
     def normal(self, x: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Chi2, half its gradient, and the normal matrix ``J^T W J`` at x."""
         self.n_evaluations += 1
         gradient, matrix = np.empty(x.size), np.empty((x.size, x.size))
-        value = objective.chi2_normal(
-            np.ascontiguousarray(x, dtype=np.float64), self.fit, self._buffers, gradient, matrix
-        )
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        value = session_normal(x, self._session, gradient, matrix)
         return float(value), gradient, matrix
 
     def gradient(self, x: FloatArray) -> FloatArray:

@@ -22,6 +22,7 @@ _SOURCES = (
     "fitting/objective.py",
     "fitting/peak_kernel.py",
     "fitting/search_kernel.py",
+    "fitting/session.py",
 )
 
 

@@ -1,4 +1,4 @@
-"""Every solver on a spectrum of known truth: it gets there, repeats itself, stops when asked, and says how it ended."""
+"""Every solver on a spectrum of known truth: it gets there, repeats itself, stops when asked, says how it ended."""
 
 import numpy as np
 import pytest

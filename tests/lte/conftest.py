@@ -100,10 +100,7 @@ def converged_spectrum(observation, lists, theta, species=None, *, order=16, pan
             nu = edges[:-1][active][:, None] + width[:, None] * steps
             tau = reference.optical_depth(nu, depth[seen], centre[seen], sigma[seen])
             background = window.t_continuum[active][:, None] + reference.planck_temperature(window.t_cmb, nu)
-            if window.beam is None:
-                ratio = 1.0
-            else:
-                ratio = window.beam.squared_width(nu) / reference_area
+            ratio = 1.0 if window.beam is None else window.beam.squared_width(nu) / reference_area
             filling = reference.relative_filling_factor(eta, ratio)
             total[active] += (filling * reference.slab_intensity(tau, t_ex, background, nu)) @ weights
         spectra.append(total)

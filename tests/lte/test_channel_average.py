@@ -102,3 +102,30 @@ def test_many_lines_at_one_frequency(n_line, tau_0, lines, window, observation, 
                 worst, np.max(np.abs(LTEModel.bind(seen, [toy]).spectrum(theta) - truth)) / truth.max()
             )
     assert worst <= 1e-3, worst
+
+
+def test_anything_allowed(lines, window, observation, column, converged):
+    """31 GHz to 1 THz, channels of 10 kHz to 30 MHz, all widths of Table 1, up to four lines, tau_0 of 1e-6 to 1e8."""
+    rng = np.random.default_rng(123)
+    worst = 0.0
+    for _ in range(800):
+        nu0, channel, fwhm = (
+            10 ** rng.uniform(4.5, 6),
+            10 ** rng.uniform(-2, 1.5),
+            10 ** rng.uniform(-0.5, 1.5),
+        )
+        sigma, n_line = fwhm / C_KMS * FWHM_TO_SIGMA * nu0, rng.integers(1, 5)
+        toy = lines(
+            nu0 + rng.uniform(-2, 2, n_line) * sigma,
+            10 ** rng.uniform(-6, -3, n_line),
+            e_lower=rng.uniform(0, 300, n_line),
+        )
+        half = min(int(9 * sigma / channel) + 3, 400)
+        seen = observation(window(nu0 + channel * (np.arange(-half, half + 1) + rng.random())))
+        t_ex = 10 ** rng.uniform(0.6, 3)
+        theta = np.array([[0.6, t_ex, column(toy, 10 ** rng.uniform(-6, 8), t_ex, fwhm), fwhm, 0.0]])
+        truth = converged(seen, [toy], theta)
+        error = np.max(np.abs(LTEModel.bind(seen, [toy]).spectrum(theta) - truth)) / np.max(np.abs(truth))
+        worst = max(worst, error)
+    # required: 1e-3; measured over 6000 such cases: 99 % below 2.3e-5, worst 8.5e-5
+    assert worst <= 2e-4, worst

@@ -28,8 +28,7 @@ def carbon_monoxide(published):
     lines, q = published["lines_co"], published["Q_co"]
     n = len(lines["freq"])
     # XCLASS interpolates Q linearly in T, we in logarithms. Between 75 and 150 K of this coarse table that is a
-    # difference of 2e-4, of the table and not of the radiative transfer: Q is refined linearly first. (Our own tables
-    # have three temperatures in 10 %, where it does not matter.)
+    # difference of 2e-4, of the table and not of the radiative transfer: Q is refined linearly first.
     t = np.unique(np.concatenate([q["T"], np.linspace(2.725, 500.0, 2000)]))
     partition = PartitionFunction(t, np.interp(t, q["T"], q["Q"]), 2.725, 500.0)
     return Transitions(

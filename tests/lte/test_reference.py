@@ -97,7 +97,7 @@ def test_detailed_balance_of_a_two_level_system():
 
 
 def test_thin_hot_line_counts_the_molecules_of_its_upper_level():
-    """Integral of T_B dv = h c^3 A N_u / (8 pi k nu^2) when thin and the background is nil (Mangum & Shirley, eq. 80)."""
+    """Integral of T_B dv = h c^3 A N_u / (8 pi k nu^2) when thin, without a background."""
     nu, a, g_u, e_low, t, n, q = 230538.0, 6.9e-7, 5.0, 5.5, 100.0, 1e12, 36.0
     sigma = reference.line_width(nu, 3.0)
     grid = nu + np.linspace(-9, 9, 2001) * sigma

@@ -1,4 +1,4 @@
-"""What a user may write for species, components, bounds, fixed values and guesses, and what is said when it is wrong."""
+"""What a user may write for species, components, bounds, fixed values and guesses; what is said if it is wrong."""
 
 import astropy.units as u
 import numpy as np
