@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..observation.observation import Observation
-from . import peak_kernel
-from .peak_kernel import PeakData, PeakWork, make_work, pm_loss
+from . import peak_finder
+from .peak_finder import PeakWork, make_work
+from .peak_kernel import PeakData, pm_loss
 
 __all__ = ["PeakMatch", "build_peak_data", "find_spans", "match_peaks", "work_for"]
 
@@ -89,7 +90,7 @@ def find_spans(
             f"rel_height is a fraction of the prominence, above 0 and at most 1; got {rel_height}"
         )
     work = make_work(nu.size)
-    n = peak_kernel.find_spans(
+    n = peak_finder.find_spans(
         np.ascontiguousarray(nu, dtype=np.float64),
         np.ascontiguousarray(spectrum, dtype=np.float64),
         0,

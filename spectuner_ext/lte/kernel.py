@@ -17,76 +17,20 @@ the lines and one for all its blocks, most of them inlined, and the loops inside
 Derivatives are with respect to filling factor, T_ex, ln N_tot, ln FWHM and v_off.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K
+from .arrays import BUFFER, Accuracy, Grid, Lines, Workspace, workspace
 from .fastmath import absorbed_fraction, exp_negative, log_above
 from .kernel_cache import drop_stale
 
 __all__ = ["Accuracy", "Grid", "Lines", "Workspace", "evaluate", "workspace"]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
-class Grid(NamedTuple):
-    """Channels of all windows, concatenated."""
-
-    nu: FloatArray  # (n_channel,) MHz, increasing within a window
-    low: FloatArray  # (n_channel,) MHz, lower channel edges
-    high: FloatArray  # (n_channel,) MHz
-    background: FloatArray  # (n_channel,) K, what the slab sees behind it
-    start: IntArray  # (n_window + 1,) first channel of each window
-    inverse_step: FloatArray  # (n_window,) MHz^-1; 0 where the channels are not equally spaced
-    beam_constant: FloatArray  # (n_window,) squared beam width over that of the reference beam ...
-    beam_inverse_square: FloatArray  # (n_window,) MHz^2 ... plus this over nu^2 (a dish)
-
-
-class Lines(NamedTuple):
-    """Lines of all species, grouped by species and, within, by the window they can reach."""
-
-    start: IntArray  # (n_species * n_window + 1,)
-    nu: FloatArray  # (n,) MHz, increasing within a group
-    strength: FloatArray  # (n,) c^2 A g_u / (8 pi nu^2), MHz cm^2
-    e_lower: FloatArray  # (n,) K
-    log_t: FloatArray  # partition functions of all species, ln K
-    log_q: FloatArray
-    q_start: IntArray  # (n_species + 1,)
-
-
-class Accuracy(NamedTuple):
-    """How closely the channel average and the wings are followed."""
-
-    opacity_floor: float = 1e-5
-    refine: float = 1.0  # a line is sampled as if it were this much narrower
-    average: bool = True  # False: sample at channel centres
-
-
-class Workspace(NamedTuple):
-    """Buffers of one thread, and where the last spectrum is not zero."""
-
-    pos: FloatArray  # (_BUFFER,) MHz, and so on: one value per node
-    tau: FloatArray
-    absorbed: FloatArray
-    s_v: FloatArray  # sums over lines of tau times x, x^2 and d ln tau_0 / dT
-    s_w: FloatArray
-    s_t: FloatArray
-    depth: FloatArray  # (2, n_line) of one species: tau_0 and 1 - exp(-h nu / k T)
-    line: FloatArray  # (6, n_line) of one window: centre, 1/sigma, tau_0, d ln tau_0 / dT, extent
-    span: IntArray  # (n_line, 2) channels of each live line
-    order: IntArray  # (n_line,)
-    intervals: IntArray  # (n_component, n_interval, 2) where each component has opacity
-    count: IntArray  # type: ignore[assignment]  # (n_component,) number of intervals; hides tuple.count
-    union: IntArray  # (n_component * n_interval, 2)
-    union_count: IntArray  # (1,)
-    tau_max: FloatArray  # (n_component,)
-
-
-_BUFFER = 768
 _LAST_RULE = 8
 _PANEL = 5.0
 
@@ -101,29 +45,6 @@ def _rules() -> tuple[FloatArray, FloatArray]:
 
 
 _NODES, _WEIGHTS = _rules()
-
-
-def workspace(grid: Grid, lines: Lines, n_component: int) -> Workspace:
-    """Buffers for spectra of `n_component` components."""
-    n_window = grid.start.size - 1
-    longest = int(np.max(np.diff(lines.start[::n_window]), initial=1))
-    return Workspace(
-        pos=np.zeros(_BUFFER),
-        tau=np.zeros(_BUFFER),
-        absorbed=np.zeros(_BUFFER),
-        s_v=np.zeros(_BUFFER),
-        s_w=np.zeros(_BUFFER),
-        s_t=np.zeros(_BUFFER),
-        depth=np.zeros((2, longest)),
-        line=np.zeros((6, longest)),
-        span=np.zeros((longest, 2), dtype=np.int64),
-        order=np.zeros(longest, dtype=np.int64),
-        intervals=np.zeros((n_component, longest, 2), dtype=np.int64),
-        count=np.zeros(n_component, dtype=np.int64),
-        union=np.zeros((n_component * longest, 2), dtype=np.int64),
-        union_count=np.zeros(1, dtype=np.int64),
-        tau_max=np.zeros(n_component),
-    )
 
 
 @njit(cache=True, nogil=True)
@@ -358,7 +279,7 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
             # near-coincident lines (A/E pairs) add up: twice the strongest is what the rule is chosen for
             n_node, steep = _node_count(widest * inverse_sigma * refine, 2.0 * tau_peak)
             steepness = steep / widest
-        at_once = _BUFFER // n_node if n_node > 0 else 1
+        at_once = BUFFER // n_node if n_node > 0 else 1
         chunk = first
         while chunk < last:
             stop = min(chunk + at_once, last)

@@ -16,10 +16,12 @@ __all__ = ["drop_stale"]
 _PACKAGE = Path(__file__).parent.parent
 _SOURCES = (
     "constants.py",
+    "lte/arrays.py",
     "lte/fastmath.py",
     "lte/kernel.py",
     "fitting/levmar.py",
     "fitting/objective.py",
+    "fitting/peak_finder.py",
     "fitting/peak_kernel.py",
     "fitting/search_kernel.py",
     "fitting/session.py",

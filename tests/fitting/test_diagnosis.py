@@ -69,10 +69,20 @@ def test_noise_gives_a_limit_that_bounds(ladder, observation, problem_of):
         problem = problem_of(observation([ladder], theta, np.random.default_rng([2, seed])), [ladder])
         bounds.append(upper_limit(problem, nothing(problem), 0, ASSUMED))
     assert np.mean(np.array(bounds) >= typical) >= 0.97
-    # and it is not idle: in noise alone, it is that of a component of some sigma
+    # and it is no looser than it says: without noise, excess is the sum of (m / sigma)^2 over the brighter channels
     alone = problem_of(observation([ladder], theta, None), [ladder])
-    significance = np.sqrt(np.sum((alone.spectrum(alone.space.vector(theta)) / 0.05) ** 2))
-    assert 3.0 < significance < 15.0
+    signal = alone.spectrum(alone.space.vector(theta)) / 0.05
+    brighter = signal > 0.2 * signal.max()
+    assert np.sum(signal[brighter] ** 2) == pytest.approx(
+        3.0 * np.sqrt(1.25 * np.count_nonzero(brighter)), rel=0.02
+    )
+
+
+def test_the_statistic_of_the_limit_has_the_moments_it_claims():
+    z = np.random.default_rng(0).standard_normal((20_000, 60))
+    t = np.sum(np.minimum(z, 0.0) ** 2, axis=1)
+    assert t.mean() == pytest.approx(30.0, abs=4 * np.sqrt(75 / 20_000))
+    assert t.var() == pytest.approx(75.0, rel=0.05)
 
 
 def nothing(problem):
@@ -149,6 +159,40 @@ def test_opaque_lines_bound_the_column_from_below(ladder, observation, problem_o
     evidence = detect(problem, solution.x, 0)
     flags = component_flags(problem, solution.x, 0, estimate(problem, solution.x), evidence, 6, tau)
     assert flags & FitFlag.OPAQUE
+
+
+def test_half_of_what_is_predicted_is_not_enough(ladder, truth, observation, problem_of):
+    """Every line is there, at half the brightness of the model: that gas is not in the data."""
+    problem = problem_of(observation([ladder], truth, np.random.default_rng(0)), [ladder])
+    twice = truth.copy()
+    twice[0, 0] *= 2.0
+    right, wrong = (detect(problem, problem.space.vector(t), 0) for t in (truth, twice))
+    assert right.detected
+    assert right.present == pytest.approx(1.0, abs=0.01)
+    assert not wrong.detected
+    assert wrong.missing == 0
+    assert wrong.present == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_is_present_everywhere_proves_nothing(ladder, observation, problem_of):
+    """A band full of blended emission, brighter where the lines are: any fainter model is there at any velocity."""
+    band = np.where(np.arange(400) < 160, 20.0, 10.0)
+    problem = problem_of(observation([], None, np.random.default_rng(0), n=400, offset=band), [ladder])
+    evidence = detect(problem, problem.space.vector(np.array([[0.1, 90.0, 1.5e16, 4.0, 0.8]])), 0)
+    assert evidence.present > 0.9
+    assert evidence.significance > 10
+    assert evidence.false_alarm > 0.5
+    assert not evidence.detected
+
+
+def test_a_fit_that_does_not_describe_the_data_is_flagged(ladder, truth, observation, fit):
+    other = ladder.select(np.array([0, 3, 6]))
+    seen = observation([ladder], truth, np.random.default_rng(0))
+    problem, solution, uncertainty, evidence, _ = fit(seen, other)
+    reduced = problem.chi2(solution.x) / (problem.n_data - problem.n_free)
+    assert reduced > 10
+    assert component_flags(problem, solution.x, 0, uncertainty, evidence, 3, 1.0, reduced) & FitFlag.POOR_FIT
+    assert not component_flags(problem, solution.x, 0, uncertainty, evidence, 3, 1.0, 1.1) & FitFlag.POOR_FIT
 
 
 def test_the_degenerate_corner_is_never_a_detection(ladder, observation, problem_of):

@@ -3,7 +3,7 @@ import pytest
 import scipy.signal
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spectuner_ext.fitting.peak_kernel import find_peaks, make_work
+from spectuner_ext.fitting.peak_finder import find_peaks, make_work
 
 KINDS = ["noise", "walk", "plateaus", "floor", "lines", "absorption"]
 
