@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ..constants import C_KMS
 from ..errors import InputError, SpeciesError
 from ..lte.model import line_ranges
-from ..lte.parameters import PARAMETERS, Tie
+from ..lte.parameters import BOUNDS, PARAMETERS, Tie
 from ..lte.reference import filling_factor
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase, Transitions
 
-__all__ = ["Component", "components_for", "ties_between", "transitions_for", "without"]
+__all__ = ["Component", "components_for", "line_reach", "ties_between", "transitions_for", "without"]
 
 FloatArray = NDArray[np.float64]
 
@@ -78,6 +78,13 @@ def transitions_for(
             )
         found.append(lines)
     return found
+
+
+def line_reach(transitions: Sequence[Transitions]) -> FloatArray:
+    """Ranges [MHz], (n, 2), in which a line of some species can lie within the default bounds on velocity."""
+    nu = np.concatenate([t.frequency for t in transitions])
+    low, high = BOUNDS["v_off"]
+    return np.stack([nu * (1.0 - high / C_KMS), nu * (1.0 - low / C_KMS)], axis=1)
 
 
 def components_for(

@@ -15,7 +15,7 @@ from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase
 from .joint import fit_together, start_of, without_undetected
 from .judgement import judge
-from .request import Component, components_for, ties_between, transitions_for
+from .request import Component, components_for, line_reach, ties_between, transitions_for
 from .watch import Progress, Watch
 
 __all__ = ["fit_spectrum"]
@@ -40,6 +40,8 @@ def fit_spectrum(
     noise_factor: float = 4.0,
     rel_height: float = 0.25,
     clip_negative: bool = False,
+    missed_penalty: float = 0.0,
+    noise_weighted: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FitResult:
@@ -77,6 +79,10 @@ def fit_spectrum(
         Depth below a peak's top, as a fraction of its prominence, that its span covers.
     clip_negative : bool
         Set negative data to zero in the peak-matching loss, as the published method does.
+    missed_penalty : float
+        Factor of a penalty on observed peaks that no model peak meets (peak matching; the published loss has none).
+    noise_weighted : bool
+        Count each window of the peak-matching loss in units of its noise.
     seed : int
         Same seed, same answer.
     progress : callable, optional
@@ -112,7 +118,13 @@ def fit_spectrum(
         initial=initial,
     )
     peaks = build_peak_data(
-        observation, noise_factor=noise_factor, rel_height=rel_height, clip_negative=clip_negative
+        observation,
+        noise_factor=noise_factor,
+        rel_height=rel_height,
+        clip_negative=clip_negative,
+        missed_penalty=missed_penalty,
+        in_noise_units=noise_weighted,
+        reach=line_reach(transitions) if missed_penalty > 0 else None,
     )
     tied = ties_between(asked, species, [t.species for t in transitions], ties)
     watch = Watch(progress)
