@@ -17,10 +17,8 @@ class Status(IntEnum):
     CONVERGED = 0
     MAX_EVALUATIONS = 1
     STALLED = 2
-    NO_LINES = 3
-    """No transition of the species reaches any window."""
-    FAILED = 4
-    CANCELLED = 5
+    FAILED = 3
+    CANCELLED = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

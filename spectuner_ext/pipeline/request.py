@@ -67,8 +67,8 @@ def transitions_for(
     for given, name in zip(species, resolved, strict=True):
         lines = database.select(name, ranges, hyperfine="merge")
         inside = [
-            np.count_nonzero((lines.frequency >= w.edges[0]) & (lines.frequency <= w.edges[-1]))
-            for w in observation.windows
+            np.count_nonzero((lines.frequency >= low) & (lines.frequency <= high))
+            for low, high in line_ranges(observation, max(np.abs(BOUNDS["v_off"])))
         ]
         if not sum(inside):
             spans = ", ".join(f"{w.edges[0]:.1f}-{w.edges[-1]:.1f}" for w in observation.windows)

@@ -87,7 +87,7 @@ def least_squares(residual):
         with np.errstate(all="ignore"):
             r = residual(x)
             jacobian = np.stack([residual(x + 1e-30j * e).imag / 1e-30 for e in np.eye(x.size)], axis=1)
-        return float(r @ r), jacobian.T @ r, jacobian.T @ jacobian
+            return float(r @ r), jacobian.T @ r, jacobian.T @ jacobian
 
     return evaluate
 
@@ -111,19 +111,17 @@ def test_the_certified_data_are_copied_right(name):
     assert_allclose(r @ r, n - best.size, rtol=1e-8)
 
 
-@pytest.mark.parametrize("start", [0, 1])
-@pytest.mark.parametrize("name", STRD)
+# BoxBOD from its far start ends at an infinite rate, where the model is a constant and the gradient zero
+@pytest.mark.parametrize(("name", "start"), [(n, s) for n in STRD for s in (0, 1) if (n, s) != ("BoxBOD", 0)])
 def test_certified_problems(name, start):
-    if (name, start) in {("MGH10", 0), ("BoxBOD", 0)}:
-        pytest.skip(
-            "from the far start exponentials overflow or vanish: no descent method without a search gets back"
-        )
     best, n = np.array(STRD[name][4]), len(STRD[name][1])
+    # the far start of MGH10 lies at the end of a long curved valley (NIST: higher difficulty)
+    options = TIGHT._replace(max_evaluations=20_000, damping=1.0) if (name, start) == ("MGH10", 0) else TIGHT
     x, chi2, _, _, _ = minimize(
         least_squares(strd_residual(name)),
         np.array(STRD[name][3][start], dtype=float),
         *everywhere(best.size),
-        TIGHT,
+        options,
     )
     # six digits is what NIST calls a good solver
     assert_allclose(x, best, rtol=1e-6)

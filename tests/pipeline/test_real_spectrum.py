@@ -54,3 +54,17 @@ def test_all_species_together(windows, database):
     assert list(result.detected) == [True, True, True, True, False]
     assert not any(f & (FitFlag.DEGENERATE_CORNER | FitFlag.OPAQUE) for f in result.flags)
     assert np.all(np.abs(result.components[:4, 4]) < 0.3)
+
+
+@pytest.mark.parametrize(
+    ("species", "file"), [("HC9N", "tmc1_gotham_hc9n_chunks"), ("HC7N", "tmc1_gotham_hc7n_chunks")]
+)
+def test_cold_cloud_with_a_single_dish(shared, database, species, file):
+    """TMC-1 with the GBT: lines of 0.1 to 0.5 km/s near 5.8 km/s, T_ex of 6 to 8 K (README of the data)."""
+    seen = observe(shared / "data" / "spectra_single" / f"{file}.fits", beam="100m")
+    bounds = {"fwhm": (0.05, 3), "T_ex": (2.8, 50), "N_tot": (1e10, 1e18), "v_off": (-7, 7)}
+    result = fit_spectrum(seen, [species], database, bounds=bounds)
+    assert result.detected[0]
+    assert result.components[0, 4] == pytest.approx(5.8, abs=0.2)
+    assert 5.0 < result.components[0, 1] < 9.0
+    assert 0.1 < result.components[0, 3] < 0.8  # four components of 0.12 km/s within 0.4 km/s, fitted as one
