@@ -39,6 +39,8 @@ class FitFlag(IntFlag):
     """The covariance is singular or a parameter was held: its error is NaN."""
     POOR_FIT = 512
     """Residuals far above the noise: other lines, other physics, or the noise is wrong."""
+    UNDECIDED = 1024
+    """Chi2, pulled away by other lines, does not find the species, but peak matching does: nothing is claimed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

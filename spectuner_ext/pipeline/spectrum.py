@@ -1,14 +1,17 @@
 """Fit species to one observation: propose, refine, choose, and judge the outcome."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..fitting import LOSSES, FitResult, Problem, Solution, Status, solver_named
+from ..fitting import LOSSES, FitFlag, FitResult, Problem, Solution, Status, solver_named
+from ..fitting.diagnosis import detect
 from ..fitting.peak_matching import build_peak_data
+from ..fitting.search import solve_auto
 from ..lte.model import LTEModel
 from ..lte.parameters import ParameterSpace, Tie
 from ..observation.observation import Observation
@@ -132,7 +135,10 @@ def fit_spectrum(
     streams = np.random.default_rng(seed).spawn(len(species) + 1)
 
     def problem_of(
-        members: Sequence[Component], base: FloatArray | None = None, ties: Sequence[Tie] = ()
+        members: Sequence[Component],
+        base: FloatArray | None = None,
+        ties: Sequence[Tie] = (),
+        loss: str = loss,
     ) -> Problem:
         space = ParameterSpace.build(
             [m.label for m in members],
@@ -166,4 +172,35 @@ def fit_spectrum(
     dropped: list[int] = []
     if len(asked) > 1:
         problem, solution, dropped = without_undetected(problem, solution, asked, tied, problem_of)
-    return judge(problem, solution, asked, dropped, peaks, optimizer)
+    result = judge(problem, solution, asked, dropped, peaks, optimizer)
+    if loss == "chi2" and len(asked) == 1 and _is_crowded(result):
+        watch.stage, watch.before = f"peak matching: {species[0]}", result.n_evaluations
+        result = _second_opinion(result, problem_of(asked, loss="pm"), streams[-1])
+    return result
+
+
+def _is_crowded(result: FitResult) -> bool:
+    """Whether a species was not found in a spectrum that its model does not describe."""
+    return (
+        not result.detected[0]
+        and bool(result.flags[0] & FitFlag.POOR_FIT)
+        and result.status != Status.CANCELLED
+    )
+
+
+def _second_opinion(result: FitResult, problem: Problem, rng: np.random.Generator) -> FitResult:
+    """Withdraw a non-detection by chi2, and its upper limit, if peak matching detects the species.
+
+    Bright lines of other species weigh heavily in chi2: its minimum may be a model that covers them, with no lines
+    where the species has its own.
+    """
+    solution = solve_auto(problem, rng)
+    counted = replace(result, n_evaluations=result.n_evaluations + problem.n_evaluations)
+    if not detect(problem, solution.x, 0).detected:
+        return counted
+    return replace(
+        counted,
+        flags=(result.flags[0] | FitFlag.UNDECIDED,),
+        n_tot_limit=np.full(1, np.nan),
+        message=f"{result.message}; peak matching detects it at N_tot {problem.components(solution.x)[0, 2]:.2g}",
+    )

@@ -35,6 +35,7 @@ FLAG_TEXT: dict[FitFlag, str] = {
     FitFlag.NOT_DETECTED: "no significant emission or absorption; see N_tot_limit",
     FitFlag.PREDICTED_LINE_ABSENT: "a line that the model predicts clearly is not in the data",
     FitFlag.ERRORS_UNRELIABLE: "the covariance is singular or a parameter was held: its error is NaN",
+    FitFlag.UNDECIDED: "other lines pull chi2 away, but peak matching finds it: use loss='pm', or fit jointly",
     FitFlag.POOR_FIT: "reduced chi2 above 2: other lines, other physics, or the noise is wrong",
 }
 """Meaning of every bit of the column ``flags``, in words."""

@@ -51,9 +51,11 @@ def flag_words(flags: int) -> str:
 
 
 def outcome(row: Row) -> str:
-    """Say ``DETECTED``, or ``NOT DETECTED`` with the upper limit."""
+    """Say ``DETECTED``, or ``NOT DETECTED`` with the upper limit, or that this fit cannot tell."""
     if row["detected"]:
         return "DETECTED"
+    if int(row["flags"]) & FitFlag.UNDECIDED:
+        return "UNDECIDED, use loss='pm' or fit jointly"
     limit = _number(row, "N_tot_limit")
     return f"NOT DETECTED, N < {limit:.1e} cm-2" if math.isfinite(limit) else "NOT DETECTED"
 
