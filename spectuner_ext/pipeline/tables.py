@@ -118,6 +118,13 @@ def parameters_table(results: Sequence[FitResult], meta: Mapping[str, object] | 
         ("flags", flags, "reasons to read the row with care, bits as in meta['flag_bits']"),
         ("flag_names", [flag_names(int(f)) for f in flags], "names of the bits of flags"),
         ("N_tot_limit", _rows(results, "n_tot_limit") * u.cm**-2, "3 sigma upper limit; NaN where detected"),
+        (
+            "limit_assumes",
+            _assumptions(results),
+            "parameters for which N_tot_limit holds; NONE where detected",
+        ),
+        ("significance", _evidence(results, "significance"), "matched-filter signal over noise"),
+        ("present", _evidence(results, "present"), "share of the predicted emission that is in the data"),
         ("tau_max", _rows(results, "tau_max"), "largest optical depth at a line centre inside the windows"),
         ("n_data", [r.n_data for r in results], "channels used"),
         ("n_free", [r.n_free for r in results], "free parameters of the fit"),
@@ -133,7 +140,40 @@ def parameters_table(results: Sequence[FitResult], meta: Mapping[str, object] | 
     return table
 
 
-_OF_COMPONENT = frozenset({"detected", "n_peaks", "flags", "flag_names", "N_tot_limit", "tau_max"})
+_OF_COMPONENT = frozenset(
+    {
+        "detected",
+        "n_peaks",
+        "flags",
+        "flag_names",
+        "N_tot_limit",
+        "limit_assumes",
+        "significance",
+        "present",
+        "tau_max",
+    }
+)
+
+
+def _evidence(results: Sequence[FitResult], name: str) -> list[float]:
+    """One number of the evidence for every component; NaN where a result carries none."""
+    values: list[float] = []
+    for r in results:
+        given: Any = r.extra.get("evidence") or ({},) * len(r.species)
+        values += [float(e.get(name, np.nan)) for e in given]
+    return values
+
+
+def _assumptions(results: Sequence[FitResult]) -> list[str]:
+    """The parameters that upper limits assume, in words."""
+    words: list[str] = []
+    for r in results:
+        given: Any = r.extra.get("limit_assumes") or (None,) * len(r.species)
+        words += [
+            ", ".join(f"{name} {value:.4g}" for name, value in (assumed or {}).items()) or "NONE"
+            for assumed in given
+        ]
+    return words
 
 
 def _rows(results: Sequence[FitResult], attribute: str) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
+
 from spectuner_ext.fitting import FitFlag
 from spectuner_ext.pipeline.simulate import simulate_observation
 from spectuner_ext.pipeline.spectrum import fit_spectrum
