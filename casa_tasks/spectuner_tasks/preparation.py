@@ -14,7 +14,7 @@ from spectuner_ext.errors import CatalogueError, InputError, OutputExistsError, 
 from spectuner_ext.fitting import solver_named
 from spectuner_ext.observation import Observation, observe
 from spectuner_ext.pipeline.products import existing_products, products_stem, read_windows
-from spectuner_ext.pipeline.request import components_for, transitions_for
+from spectuner_ext.pipeline.request import components_for, reach, resolved_names, transitions_for
 from spectuner_ext.pipeline.tables import observation_of
 from spectuner_ext.spectroscopy import LineDatabase
 
@@ -127,8 +127,8 @@ def prepare(values: Mapping[str, Any], database: LineDatabase) -> Prepared:
     per_group = tuple(_requests(values, group, names) for group in groups)
     for group, requests in zip(groups, per_group, strict=True):
         try:
-            transitions = transitions_for(observation, group, database)
-            components_for(observation, group, [t.species for t in transitions], **requests)
+            asked = components_for(observation, group, resolved_names(group, database), **requests)
+            transitions_for(observation, group, database, *reach(asked))
         except SpeciesError as error:
             raise _begins_with("species", error) from error
         except CatalogueError as error:

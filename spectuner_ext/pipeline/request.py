@@ -8,15 +8,24 @@ import numpy as np
 from astropy.table import QTable, Table
 from numpy.typing import NDArray
 
-from ..constants import C_KMS
+from ..constants import C_KMS, FWHM_TO_SIGMA
 from ..errors import InputError, SpeciesError
-from ..lte.model import line_ranges
+from ..lte.model import MARGIN_KMS, line_ranges
 from ..lte.parameters import BOUNDS, PARAMETERS, Tie
 from ..lte.reference import filling_factor
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase, Transitions
 
-__all__ = ["Component", "components_for", "line_reach", "ties_between", "transitions_for", "without"]
+__all__ = [
+    "Component",
+    "components_for",
+    "line_reach",
+    "reach",
+    "resolved_names",
+    "ties_between",
+    "transitions_for",
+    "without",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -48,27 +57,66 @@ class Component:
     initial: Mapping[str, float]
 
 
+def resolved_names(species: Sequence[str], database: LineDatabase) -> list[str]:
+    """Catalogue names of species.
+
+    Raises
+    ------
+    SpeciesError
+        If a name is unknown or ambiguous, or given twice.
+    """
+    resolved = [database.resolve(name) for name in species]
+    twice = sorted({name for name in resolved if resolved.count(name) > 1})
+    if twice:
+        raise SpeciesError(f"species: {', '.join(twice)} is given more than once; use components for several")
+    return resolved
+
+
+def reach(asked: Sequence[Component]) -> tuple[float, float]:
+    """How far [km/s] a line can move, and how far from its window it can then still be felt.
+
+    Offset as bounded or fixed; plus eight standard deviations of the widest profile, where even the most opaque ends.
+    """
+    moved, width = 0.0, 0.0
+    for component in asked:
+        low, high = component.bounds.get("v_off", BOUNDS["v_off"])
+        at = component.fixed.get("v_off")
+        moved = max(moved, abs(at) if at is not None else max(abs(low), abs(high)))
+        widest = component.bounds.get("fwhm", BOUNDS["fwhm"])[1]
+        width = max(width, component.fixed.get("fwhm", widest))
+    return moved, max(moved + 8.0 * FWHM_TO_SIGMA * width, MARGIN_KMS)
+
+
 def transitions_for(
-    observation: Observation, species: Sequence[str], database: LineDatabase
+    observation: Observation,
+    species: Sequence[str],
+    database: LineDatabase,
+    moved: float = BOUNDS["v_off"][1],
+    margin: float = MARGIN_KMS,
 ) -> list[Transitions]:
     """Lines of each species that can reach the windows.
+
+    Parameters
+    ----------
+    observation : Observation
+    species : sequence of str
+    database : LineDatabase
+    moved, margin : float, in km/s
+        See `reach`.
 
     Raises
     ------
     SpeciesError
         If a name is unknown or ambiguous, given twice, or has no line in range.
     """
-    resolved = [database.resolve(name) for name in species]
-    twice = sorted({name for name in resolved if resolved.count(name) > 1})
-    if twice:
-        raise SpeciesError(f"species: {', '.join(twice)} is given more than once; use components for several")
-    ranges = line_ranges(observation)
+    resolved = resolved_names(species, database)
+    ranges = line_ranges(observation, margin)
     found = []
     for given, name in zip(species, resolved, strict=True):
         lines = database.select(name, ranges, hyperfine="merge")
         inside = [
             np.count_nonzero((lines.frequency >= low) & (lines.frequency <= high))
-            for low, high in line_ranges(observation, max(np.abs(BOUNDS["v_off"])))
+            for low, high in line_ranges(observation, moved)
         ]
         if not sum(inside):
             spans = ", ".join(f"{w.edges[0]:.1f}-{w.edges[-1]:.1f}" for w in observation.windows)

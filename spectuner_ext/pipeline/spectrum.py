@@ -18,7 +18,15 @@ from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase
 from .joint import fit_together, start_of, without_undetected
 from .judgement import judge
-from .request import Component, components_for, line_reach, ties_between, transitions_for
+from .request import (
+    Component,
+    components_for,
+    line_reach,
+    reach,
+    resolved_names,
+    ties_between,
+    transitions_for,
+)
 from .watch import Progress, Watch
 
 __all__ = ["fit_spectrum"]
@@ -110,16 +118,18 @@ def fit_spectrum(
     if ninit is not None and ninit < 1:
         raise InputError(f"ninit: needs at least 1 draw, got {ninit}")
     solver = solver_named(optimizer)
-    transitions = transitions_for(observation, species, database)
+    resolved = resolved_names(species, database)
     asked = components_for(
         observation,
         species,
-        [t.species for t in transitions],
+        resolved,
         components=components,
         bounds=bounds,
         fixed=fixed,
         initial=initial,
     )
+    moved, margin = reach(asked)
+    transitions = transitions_for(observation, species, database, moved, margin)
     peaks = build_peak_data(
         observation,
         noise_factor=noise_factor,
@@ -129,9 +139,9 @@ def fit_spectrum(
         in_noise_units=noise_weighted,
         reach=line_reach(transitions) if missed_penalty > 0 else None,
     )
-    tied = ties_between(asked, species, [t.species for t in transitions], ties)
+    tied = ties_between(asked, species, resolved, ties)
     watch = Watch(progress)
-    model = LTEModel.bind(observation, transitions)
+    model = LTEModel.bind(observation, transitions, margin=margin)
     streams = np.random.default_rng(seed).spawn(len(species) + 1)
 
     def problem_of(

@@ -287,3 +287,23 @@ def test_what_cannot_be_is_said_before_any_work(arguments, words, methanol, data
 def test_species_that_cannot_be_fitted(species, methanol, database):
     with pytest.raises((InputError, SpeciesError)):
         fit_spectrum(methanol[0], species, database)
+
+
+def test_a_line_far_from_its_rest_velocity_is_found(database):
+    """Bounds on v_off beyond the default ones bring in lines from as far outside the windows."""
+    import astropy.units as u
+
+    from spectuner_ext.observation import observe
+    from spectuner_ext.pipeline.simulate import simulate_observation
+
+    window = [(241.65 * u.GHz, 242.0 * u.GHz, 488 * u.kHz)]
+    source = {"species": "CH3OH", "T_ex": 120, "N_tot": 5e16, "fwhm": 4, "v_off": 0.0, "filling_factor": 0.5}
+    still, _ = simulate_observation(window, [source], database, noise=50 * u.mK, seed=3)
+    w = still.windows[0]
+    shift = 1.0 - 180.0 / 299792.458  # the same spectrum of a source that recedes at 180 km/s
+    moving = observe((w.nu * shift * u.MHz, w.intensity * u.K), noise=0.05)
+    bounds = {"v_off": (100, 250)}
+    result = fit_spectrum(moving, ["CH3OH"], database, bounds=bounds, fixed={"filling_factor": 0.5})
+    assert result.detected[0]
+    assert abs(result.components[0, 4] - 180.0) < 0.1
+    assert abs(result.components[0, 1] - 120.0) < 5.0
