@@ -44,8 +44,8 @@ class Detection:
     ----------
     detected : bool
     significance : float
-        Matched-filter signal over noise, ``sum(w d m) / sqrt(sum(w m^2))``, the other components taken out, and the
-        mean of each window taken out of the model: a baseline is not a line.
+        Matched-filter signal over its noise, ``sum(w d m) / sqrt(sum(w m^2))``, the other components taken out, and
+        the mean of each window taken out of the model: a baseline is not a line.
     present : float
         Fraction of the predicted emission (weighted by its own strength) that the data contain.
     false_alarm : float
@@ -82,7 +82,9 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
     if not power > 0:
         return Detection(False, 0.0, 0.0, 1.0, 0, 0)
     lines = _without_mean(problem, alone)
-    significance = float(np.sum(weight * rest * lines) / np.sqrt(max(np.sum(weight * lines**2), 1e-300)))
+    whitened = np.sqrt(weight) * lines
+    variance = float(whitened @ problem.correlate(whitened))
+    significance = float(np.sum(weight * rest * lines) / np.sqrt(max(variance, 1e-300)))
     present = _present(alone, rest, weight)
     copies = _shifted(problem, theta[component], alone, component)
     shifted = np.array([_present(m, rest, weight) for m in copies])
@@ -215,7 +217,9 @@ def upper_limit(problem: Problem, x: FloatArray, component: int, assumed: FloatA
     def excess(m: FloatArray) -> float:
         return float(np.sum(np.minimum((observed - m) * sign * root, 0.0) ** 2))
 
-    allowed = excess(np.zeros(observed.size)) + 3.0 * np.sqrt(1.25 * observed.size)
+    # squares of correlated channels are correlated by the square
+    shared = 1.0 + 2.0 * max(sum(r * r for r in w.correlation) for w in problem.observation.windows)
+    allowed = excess(np.zeros(observed.size)) + 3.0 * np.sqrt(1.25 * shared * observed.size)
     if excess(spectrum(high)[lines]) < allowed:
         return float("nan")
     while high - low > 1e-3:

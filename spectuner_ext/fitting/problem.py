@@ -216,6 +216,18 @@ class Problem:
             result[self.model.grid.start[w] : self.model.grid.start[w + 1], n_line + w] = 1.0
         return np.asarray(result * np.sqrt(self.fit.data.weight)[:, None])
 
+    def correlate(self, whitened: FloatArray) -> FloatArray:
+        """Correlation matrix of the noise times spectra in units of their noise, (n_channel, ...)."""
+        result = np.array(whitened)
+        start = self.model.grid.start
+        for w, first, last in zip(self.observation.windows, start[:-1], start[1:], strict=True):
+            own, out = whitened[first:last], result[first:last]
+            for distance, r in enumerate(w.correlation, start=1):
+                if r > 0.0:
+                    out[distance:] += r * own[:-distance]
+                    out[:-distance] += r * own[distance:]
+        return result
+
     def components(self, x: FloatArray) -> FloatArray:
         """Physical parameters, (n_component, 5)."""
         return self.space.components(x[: self.space.n_free])

@@ -38,7 +38,10 @@ class Uncertainty:
 
 
 def estimate(problem: Problem, x: FloatArray) -> Uncertainty:
-    """Gauss-Newton covariance ``(J^T W J)^-1`` at x, scaled up where the fit is worse than the noise.
+    """Gauss-Newton covariance at x, scaled up where the fit is worse than the noise.
+
+    ``(J^T W J)^-1``; where neighbouring channels share their noise, with R its correlation matrix and J in units of
+    the noise, ``(J^T J)^-1 J^T R J (J^T J)^-1``.
 
     The same for both losses: peak matching has no likelihood of its own, so its errors say how well the data near
     the fitted lines hold the parameters, not how the loss behaves.
@@ -58,39 +61,36 @@ def estimate(problem: Problem, x: FloatArray) -> Uncertainty:
     at_bound = (x <= problem.lower + 1e-6 * width) | (x >= problem.upper - 1e-6 * width)
     diagonal = np.diag(normal)
     held = at_bound | ~(diagonal > 0)
-    scale = _misfit(problem)
+    scale = _misfit(problem, x)
     covariance = np.full((n, n), np.nan)
     free = np.flatnonzero(~held)
     if free.size:
-        root = np.sqrt(diagonal[free])
-        scaled = normal[np.ix_(free, free)] / np.outer(root, root)
-        value, vector = np.linalg.eigh(scaled)
-        if value[0] > _CONDITION * value[-1]:
-            inverse = (vector / value) @ vector.T / np.outer(root, root)
-            covariance[np.ix_(free, free)] = inverse * scale**2
-        else:
-            good = value > _CONDITION * value[-1]
-            loose = np.any(np.abs(vector[:, ~good]) > 1e-3, axis=1)
-            inverse = (vector[:, good] / value[good]) @ vector[:, good].T / np.outer(root, root)
-            inverse[loose] = inverse[:, loose] = np.nan
-            covariance[np.ix_(free, free)] = inverse * scale**2
+        inverse, loose = _inverse(normal[np.ix_(free, free)])
+        own = inverse
+        if any(w.smoothing > 0 for w in problem.observation.windows):
+            jacobian = problem.jacobian(x)[:, free]
+            own = inverse @ (jacobian.T @ problem.correlate(jacobian)) @ inverse
+        own[loose] = own[:, loose] = np.nan
+        covariance[np.ix_(free, free)] = own * scale**2
     error = np.sqrt(np.diag(covariance))
     return Uncertainty(covariance, covariance / np.outer(error, error), error, at_bound, scale)
 
 
-def _misfit(problem: Problem) -> float:
-    """Sqrt of chi2 per channel over the channels where the model of the last evaluation is not zero, at least 1."""
-    buf = problem._buffers
-    spans = buf.work.union[: buf.work.union_count[0]]
-    if not len(spans):
-        return 1.0
-    active = np.concatenate([np.arange(a, b) for a, b in spans])
-    data = problem.fit.data
-    used = active[data.weight[active] > 0]
+def _inverse(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Inverse of a normal matrix on the directions that are measured, and which variables are not."""
+    root = np.sqrt(np.diag(matrix))
+    value, vector = np.linalg.eigh(matrix / np.outer(root, root))
+    good = value > _CONDITION * value[-1]
+    loose = np.any(np.abs(vector[:, ~good]) > 1e-3, axis=1)
+    return (vector[:, good] / value[good]) @ vector[:, good].T / np.outer(root, root), loose
+
+
+def _misfit(problem: Problem, x: FloatArray) -> float:
+    """Sqrt of chi2 per channel over the channels with model emission, at least 1."""
+    lines = problem.model.spectrum(problem.components(x), problem.species)
     # only where the model is more than a tenth of the noise does its fit say anything about it
-    used = used[np.abs(buf.model[used]) * np.sqrt(data.weight[used]) > 0.1]
-    free = used.size - problem.n_free
+    seen = np.abs(lines) * np.sqrt(problem.fit.data.weight) > 0.1
+    free = np.count_nonzero(seen) - problem.n_free
     if free < 1:
         return 1.0
-    residual = data.value[used] - buf.model[used]
-    return float(max(1.0, np.sqrt(np.sum(data.weight[used] * residual**2) / free)))
+    return float(max(1.0, np.sqrt(np.sum(problem.residual(x)[seen] ** 2) / free)))

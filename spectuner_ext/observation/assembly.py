@@ -10,7 +10,7 @@ from ..constants import C_KMS
 from ..errors import InputError
 from ..units import to_quantity
 from .brightness import brightness_temperature
-from .noise import estimate_noise
+from .noise import estimate_noise, estimate_smoothing
 from .objects import is_spectrum, read_one_d_spectrum, read_spectrum
 from .observation import Beam, BoolArray, FloatArray, Window
 from .pieces import Piece, at_rows, is_spectrum_like
@@ -108,6 +108,7 @@ def assemble(piece: Piece, given: Given, name: str, velocity: float, background:
         beam=beam,
         t_cmb=background,
         name=name,
+        smoothing=estimate_smoothing(intensity, use),
         notes={
             **spectrum.notes,
             "n_nan": n_nan,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .observation import BoolArray, FloatArray
 
-__all__ = ["METHODS", "estimate_noise"]
+__all__ = ["METHODS", "estimate_noise", "estimate_smoothing"]
 
 _TO_SIGMA = 1.482_602_218_505_602  # standard deviation of a Gaussian over its median absolute deviation
 
@@ -24,6 +24,7 @@ _SCATTER = 2.2  # of the difference method, relative, times sqrt(n_channel); mea
 # A lower ratio of the two differences than this, times that of Hanning-smoothed noise, tells of a longer
 # correlation; lines alone hardly take the ratio that far down.
 _LONG_CORRELATION = 0.9
+_SMOOTHED = 0.25  # see estimate_smoothing
 _MANY = 500  # channels: below, the shape of a distribution tells nothing
 _FEWEST = 16  # channels: below, eight differences leave too few values for a median
 
@@ -90,6 +91,34 @@ def estimate_noise(
     if np.count_nonzero(np.isfinite(values)) < _FEWEST:
         return float("nan")
     return METHODS[method](values)
+
+
+def estimate_smoothing(intensity: FloatArray, mask: NDArray[np.bool_] | None = None) -> float:
+    """How neighbouring channels share their noise: the weight b of a running mean (b, 1, b).
+
+    From the ratio of two differences, as `estimate_noise` by ``difference``. On white noise, with 0 to 90 % of
+    the channels in lines, the ratio gave b below 0.2 in 95 % of spectra of 500 channels (0.11 of 1748), on
+    Hanning-smoothed noise above 0.48; so less than 0.25 is taken for none.
+
+    Parameters
+    ----------
+    intensity : array, (n_channel,)
+    mask : array of bool, (n_channel,), optional
+        True where the channel is used.
+
+    Returns
+    -------
+    float
+        From 0.25 to 0.5, where 0.5 is Hanning smoothing; 0 for none, or where fewer than 500 channels cannot tell.
+    """
+    values = np.array(intensity, dtype=np.float64)
+    if mask is not None:
+        values[~np.asarray(mask, dtype=np.bool_)] = np.nan
+    if np.count_nonzero(np.isfinite(values)) < _MANY:
+        return 0.0
+    ratio = _strided(values)[1]
+    side = float(np.interp(-ratio, -_RATIO, _SIDE))
+    return side if side >= _SMOOTHED else 0.0
 
 
 def _mad_clip(values: FloatArray) -> float:

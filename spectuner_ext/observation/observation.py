@@ -74,6 +74,9 @@ class Window:
     t_cmb : float, in K
         Temperature of the microwave background; 0 leaves it out.
     name : str
+    smoothing : float
+        How neighbouring channels share their noise: as after a running mean with weights (b, 1, b), b from 0
+        (independent) to 0.5 (Hanning). Errors account for it.
     notes : mapping
         Counts and provenance: ``n_nan``, ``n_masked``, ``noise_source``, ``file`` ...
     """
@@ -86,6 +89,7 @@ class Window:
     beam: Beam | None = None
     t_cmb: float = T_CMB
     name: str = ""
+    smoothing: float = 0.0
     notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,6 +120,8 @@ class Window:
             raise InputError(f"{label}intensities must be finite; mask the channels that are not")
         if not np.all(np.isfinite(self.sigma) & (self.sigma > 0)):
             raise InputError(f"{label}the noise must be positive and finite in every channel")
+        if not 0.0 <= self.smoothing <= 0.5:
+            raise InputError(f"{label}smoothing must be between 0 and 0.5 (Hanning), got {self.smoothing}")
         if not np.all(np.isfinite(self.t_continuum) & (self.t_continuum >= 0)):
             raise InputError(f"{label}the continuum must be finite and not negative, in K")
 
@@ -123,6 +129,12 @@ class Window:
         used = np.count_nonzero(self.mask)
         span = f"{self.nu[0]:.3f} to {self.nu[-1]:.3f} MHz"
         return f"<Window {self.name!r}: {span}, {used} of {self.nu.size} channels, {self.beam or 'no beam'}>"
+
+    @property
+    def correlation(self) -> tuple[float, float]:
+        """Correlation of the noise of channels one and two apart, ``2b/(1 + 2b^2)`` and ``b^2/(1 + 2b^2)``."""
+        b = self.smoothing
+        return 2.0 * b / (1.0 + 2.0 * b * b), b * b / (1.0 + 2.0 * b * b)
 
     @property
     def edges(self) -> FloatArray:

@@ -233,7 +233,12 @@ def spectra_tables(observation: Observation, results: Sequence[FitResult]) -> li
 
 def _window_meta(window: Window, v_lsr: float) -> dict[str, object]:
     """Collect what `observation_of` needs beside the columns, and the counts of masked channels."""
-    meta: dict[str, object] = {"window": window.name, "vlsr": float(v_lsr), "t_cmb": float(window.t_cmb)}
+    meta: dict[str, object] = {
+        "window": window.name,
+        "vlsr": float(v_lsr),
+        "t_cmb": float(window.t_cmb),
+        "smoothing": float(window.smoothing),
+    }
     if window.beam is not None:
         sizes = {
             "beam_major": window.beam.major,
@@ -268,6 +273,7 @@ def observation_of(spectra: Sequence[QTable]) -> Observation:
                 beam=beam,
                 t_cmb=m["t_cmb"],
                 name=m["window"],
+                smoothing=m["smoothing"],
                 notes={k: m[k] for k in ("n_nan", "n_masked", "noise_source")},
             )
         )

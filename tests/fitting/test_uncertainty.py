@@ -1,5 +1,7 @@
 """Errors are what the scatter over noise realisations says; what is not measured has none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -109,3 +111,26 @@ def test_thin_lines_measure_only_the_product(lines, observation, problem_of):
     assert not np.all(uncertainty.error[[0, 2]] < 1.0)  # a factor of ten at least, or NaN
     assert uncertainty.error[3] < 0.1
     assert uncertainty.error[4] < 0.5
+
+
+def test_pulls_with_hanning_smoothed_noise(ladder, observation, problem_of, held):
+    """Weights 1/4, 1/2, 1/4: errors that count channels as independent are too small by up to sqrt(8/3) = 1.63."""
+    truth = np.array([[0.4, 90.0, 1.5e16, 4.0, 0.8]])
+    clean = observation([ladder], truth, None, noise=0.5)
+    n = clean.windows[0].nu.size
+    pulls = {0.0: [], 0.5: []}
+    for seed in range(N_TRIALS):
+        white = np.random.default_rng([78, seed]).standard_normal(n + 2)
+        smooth = (0.5 * white[:-2] + white[1:-1] + 0.5 * white[2:]) / np.sqrt(1.5)
+        for smoothing, found in pulls.items():
+            window = replace(
+                clean.windows[0], intensity=clean.windows[0].intensity + 0.5 * smooth, smoothing=smoothing
+            )
+            problem = problem_of(type(clean)((window,)), [ladder], fixed=[held(truth[0], "filling_factor")])
+            x = problem.space.vector(truth)
+            solution = solve_levmar(problem, x)
+            found.append((solution.x - x) / estimate(problem, solution.x).error)
+    aware, unaware = (np.std(pulls[s], axis=0) for s in (0.5, 0.0))
+    # scatter of a standard deviation, 3.5 sigma, and the widening of errors by chi2 / dof (broader for shared noise)
+    assert_allclose(aware, 1.0, atol=3.5 / np.sqrt(2 * N_TRIALS) + 0.08)
+    assert np.all(unaware > 1.25)
