@@ -83,11 +83,10 @@ def value_words(value: float, error: float) -> str:
     return f"{value:.{digits}f} +- {error:.{digits}f}" if digits < 8 else f"{value:.6g} +- {error:.1g}"
 
 
-def parameter_words(row: Row) -> dict[str, str]:
-    """Values of a row with errors, under short headings with units."""
-    size = "source_size" if math.isfinite(_number(row, "source_size")) else "filling_factor"
+def parameter_words(row: Row, *, sized: bool) -> dict[str, str]:
+    """Values of a row with errors, under short headings with units; filling factors where no size is known."""
     headings = {
-        'size ["]' if size == "source_size" else "filling": size,
+        'size ["]' if sized else "filling": "source_size" if sized else "filling_factor",
         "T_ex [K]": "T_ex",
         "N_tot [cm-2]": "N_tot",
         "FWHM [km/s]": "fwhm",
@@ -98,9 +97,10 @@ def parameter_words(row: Row) -> dict[str, str]:
 
 def table_of_words(parameters: QTable) -> list[dict[str, str]]:
     """One mapping of heading to text for each row; no values where nothing was detected."""
+    sized = any(math.isfinite(_number(row, "source_size")) for row in parameters)
     out = []
     for row in parameters:
-        words = parameter_words(row)
+        words = parameter_words(row, sized=sized)
         if not row["detected"]:
             words = dict.fromkeys(words, "-")
         out.append(

@@ -50,3 +50,17 @@ def test_a_species_that_is_not_there_keeps_its_limit(crowd, database):
     assert not result.detected[0]
     assert not result.flags[0] & FitFlag.UNDECIDED
     assert 1e11 < result.n_tot_limit[0] < 1e16
+
+
+def test_products_of_a_joint_fit_that_lost_a_species(crowd, tmp_path):
+    """The species taken out has no values, and every product is drawn all the same."""
+    from spectuner_tasks import sdfit_lte
+
+    result = sdfit_lte(crowd, [["CH3OH", "CH3OCHO", "C2H3CN", "HC5N"]], outfile=str(tmp_path / "joint"))
+    table = result["parameters"]
+    assert list(table["detected"]) == [True, True, True, False]
+    assert np.isnan(table["N_tot"][3])
+    assert np.isfinite(table["N_tot_limit"][3])
+    assert table["limit_assumes"][3].startswith("filling_factor")
+    assert (tmp_path / "joint.png").stat().st_size > 10_000
+    assert (tmp_path / "joint.html").exists()
