@@ -1,7 +1,8 @@
 """Which rows of Splatalogue make an entry, and which partition function belongs to them.
 
-``data/matches.csv`` holds the result of the mapping rules, one row per (entry, line list); `build.check`
-recomputes the Q(300 K) that the line intensities imply and compares.
+``data/matches.csv`` is what the build reads, one row per (entry, line list). `matching` derives tag and factor
+again from the packages, by the rules of `match_rules` and the decisions of ``data/decisions.csv``, and reports
+where the table differs; names, aliases, row rules and notes are stated in the table alone.
 """
 
 import csv
