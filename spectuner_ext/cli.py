@@ -99,6 +99,7 @@ def _catalogue() -> typer.Typer:
     app.command("build")(_build)
     app.command("info")(_info)
     app.command("search")(_search)
+    app.command("rules")(_rules)
     return app
 
 
@@ -118,6 +119,13 @@ def _build(
 
     report = build(outfile, f_min=f_min, f_max=f_max, species=species or None, overwrite=overwrite)
     print(f"{report.path}: {report.n_entries} entries, {report.n_lines} lines, SHA-256 {report.checksum}")
+
+
+def _rules() -> None:
+    """Derive again which line list and partition function belong together, and compare (extra: catalogues)."""
+    from .spectroscopy.matching import report
+
+    print(report())
 
 
 def _info(catalogue: _Database = "", as_json: _Json = False) -> None:

@@ -167,3 +167,10 @@ def test_missing_extra_is_named(spectuner, tmp_path, monkeypatch):
     assert code == 1
     assert 'pip install "spectuner-ext[catalogues]"' in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.catalogues
+def test_catalogue_rules(spectuner):
+    code, out, _ = spectuner("catalogue", "rules")
+    assert code == 0
+    assert "0 contradicted by a rule" in out
