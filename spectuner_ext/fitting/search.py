@@ -31,11 +31,11 @@ PM_EQUAL = 1e-2
 OPAQUE_TAU = 300.0
 
 _CHI2_ROUNDS = (2, 12)
-_PM_ROUNDS = (2, 10)
+_PM_ROUNDS = (2, 12)
 _AGREE = 2
 _WEAK_GAIN = 10.0
 """Peaks at threshold; a fit that gains less than this over no model at all is searched longer, ..."""
-_WEAK_ROUNDS = 6
+_WEAK_ROUNDS = 10
 """... for at least this many rounds."""
 _DESCENTS = 3
 _POPULATION = 60
