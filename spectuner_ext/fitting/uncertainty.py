@@ -56,6 +56,9 @@ def estimate(problem: Problem, x: FloatArray) -> Uncertainty:
     Uncertainty
     """
     n = x.size
+    if n == 0:  # everything is held
+        nothing = np.zeros((0, 0))
+        return Uncertainty(nothing, nothing, np.zeros(0), np.zeros(0, dtype=np.bool_), _misfit(problem, x))
     _, _, normal = problem.normal(x)
     width = problem.upper - problem.lower
     at_bound = (x <= problem.lower + 1e-6 * width) | (x >= problem.upper - 1e-6 * width)

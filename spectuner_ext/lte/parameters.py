@@ -163,7 +163,8 @@ class ParameterSpace:
     def component_batch(self, x: FloatArray, component: int) -> FloatArray:
         """Physical parameters (5, n) of one component for n fit vectors, x of shape (n, n_free)."""
         index, offset = self.layout.index[component], self.layout.offset[component]
-        y = offset[:, None] + np.where(index[:, None] >= 0, x[:, index].T, 0.0)
+        padded = np.column_stack([x, np.zeros(len(x))])  # index -1, held, takes the zeros
+        y = offset[:, None] + padded[:, index].T
         y[self.layout.logarithmic] = 10.0 ** y[self.layout.logarithmic]
         return np.asarray(y)
 

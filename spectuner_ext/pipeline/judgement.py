@@ -33,7 +33,11 @@ def judge(
     peaks: PeakData,
     optimizer: str,
 ) -> FitResult:
-    """Errors, detection, limits and flags of a solution; what was taken out of it has no parameters."""
+    """Errors, detection, limits and flags of a solution.
+
+    What is not detected has no parameters, so that no one can take them for measured; what the fit tried for it is in
+    ``extra["attempted"]``, (n_component, 5).
+    """
     x = solution.x
     theta = problem.components(x)
     uncertainty = estimate(problem, x)
@@ -49,7 +53,9 @@ def judge(
         for c in range(len(asked))
     )
     limits, assumed = _limits(problem, x, theta, asked, [e.detected for e in evidence])
-    for c in dropped:
+    attempted = theta.copy()
+    for c in {*dropped, *(c for c, e in enumerate(evidence) if not e.detected)}:
+        errors[c] = np.nan
         theta[c, [name not in asked[c].fixed for name in PARAMETERS]] = np.nan
     eta = theta[:, 0]
     size = problem.model.source_size(eta)
@@ -87,6 +93,7 @@ def judge(
         extra={
             "evidence": tuple(asdict(e) for e in evidence),
             "limit_assumes": assumed,
+            "attempted": attempted,
             "error_scale": uncertainty.scale,
         },
     )

@@ -115,6 +115,8 @@ def fit_spectrum(
         raise InputError(f"loss: unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
     if offset < 0 or not np.isfinite(offset):
         raise InputError(f"offset: needs a limit of 0 K or more, got {offset}")
+    if offset > 0 and loss != "chi2":
+        raise InputError("offset: a baseline is fitted with loss='chi2' only; subtract it first, or use chi2")
     if ninit is not None and ninit < 1:
         raise InputError(f"ninit: needs at least 1 draw, got {ninit}")
     solver = solver_named(optimizer)
@@ -183,7 +185,7 @@ def fit_spectrum(
     if len(asked) > 1:
         problem, solution, dropped = without_undetected(problem, solution, asked, tied, problem_of)
     result = judge(problem, solution, asked, dropped, peaks, optimizer)
-    if loss == "chi2" and len(asked) == 1 and _is_crowded(result):
+    if loss == "chi2" and len(asked) == 1 and problem.n_free and _is_crowded(result):
         watch.stage, watch.before = f"peak matching: {species[0]}", result.n_evaluations
         result = _second_opinion(result, problem_of(asked, loss="pm"), streams[-1])
     return result

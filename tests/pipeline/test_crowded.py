@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+from spectuner_ext.errors import InputError
 from spectuner_ext.fitting import FitFlag
 from spectuner_ext.pipeline.simulate import simulate_observation
 from spectuner_ext.pipeline.spectrum import fit_spectrum
@@ -64,3 +65,27 @@ def test_products_of_a_joint_fit_that_lost_a_species(crowd, tmp_path):
     assert table["limit_assumes"][3].startswith("filling_factor")
     assert (tmp_path / "joint.png").stat().st_size > 10_000
     assert (tmp_path / "joint.html").exists()
+
+
+def test_everything_held_is_judged_and_not_fitted(crowd, database):
+    held = {"filling_factor": 0.5, "T_ex": 100.0, "N_tot": 1e16, "fwhm": 3.0, "v_off": 0.0}
+    result = fit_spectrum(crowd, ["HC5N"], database, fixed=held)
+    assert result.n_free == 0
+    assert not result.detected[0]
+    assert result.components[0].tolist() == pytest.approx(list(held.values()))
+    assert np.isnan(result.errors).all()
+
+
+def test_what_is_not_detected_has_no_parameters(crowd, database):
+    """What the fit tried is kept apart, so that no column of the table can be taken for a measurement."""
+    result = fit_spectrum(crowd, ["HC5N"], database, fixed={"T_ex": 150.0})
+    assert not result.detected[0]
+    assert result.components[0, 1] == 150.0
+    assert np.isnan(np.delete(result.components[0], 1)).all()
+    assert np.isnan(result.errors[0]).all()
+    assert np.isfinite(result.extra["attempted"]).all()
+
+
+def test_a_baseline_needs_chi2(crowd, database):
+    with pytest.raises(InputError, match="offset"):
+        fit_spectrum(crowd, ["HC5N"], database, loss="pm", offset=0.5)
