@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .task_sdfit_lte import sdfit_lte
+    from .task_termanalysis_rl import termanalysis_rl
 
-__all__ = ["sdfit_lte"]
+__all__ = ["sdfit_lte", "termanalysis_rl"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from spectuner_ext.units import to_array
 __all__ = [
     "UNITS",
     "Check",
+    "absolute",
     "anything",
     "beam",
     "boolean",
@@ -37,6 +39,7 @@ __all__ = [
     "scalar",
     "species_groups",
     "values",
+    "writable_folder",
 ]
 
 Check = Callable[[Any, str], Any]
@@ -136,7 +139,23 @@ def path(value: Any, name: str) -> str:
     """Accept the name of a file."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise InputError(f"{name}: must be the name of a file, got {value!r}")
+    return absolute(value)
+
+
+def absolute(value: str | os.PathLike[str]) -> str:
+    """Path that means the same in every folder."""
     return os.path.abspath(os.path.expanduser(os.fspath(value)))
+
+
+def writable_folder(folder: Path, name: str) -> None:
+    """Raise unless files can be made in a folder."""
+    if not folder.is_dir():
+        raise InputError(f"{name}: there is no folder {folder}; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{name}: cannot write into {folder}: {error.strerror}") from error
 
 
 def catalogue(value: Any, name: str) -> Any:

@@ -1,19 +1,19 @@
-"""The tasks as commands of ``spectuner``: options from the list of parameters, tables to stdout."""
+"""The tasks as commands of ``spectuner``: options from the lists of parameters, tables to stdout."""
 
 import inspect
 import json
 import math
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from spectuner_ext.errors import InputError
 
 from .parameters import SDFIT_LTE, Parameter
+from .parameters_termanalysis import TERMANALYSIS_RL
 
-__all__ = ["rerun", "sdfit_lte"]
-
-_LEFT_OUT = ("infile", "species", "progress")  # an argument, a list, and what a terminal decides
+__all__ = ["aligned", "rerun", "sdfit_lte", "termanalysis_rl"]
 
 
 def _kind(p: Parameter) -> Any:
@@ -29,22 +29,24 @@ def _default(p: Parameter) -> Any:
     return "" if p.default is None else str(p.default)
 
 
-def _signature() -> inspect.Signature:
-    """Arguments and options of the command, from the task's parameters."""
-    text = {p.name: f"{p.description} [{p.unit}]" if p.unit else p.description for p in SDFIT_LTE}
+def _signature(task: Sequence[Parameter], first: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
+    """Arguments and options of a command, from its task's parameters.
+
+    Parameters
+    ----------
+    task : sequence of Parameter
+    first : mapping
+        Name to annotation and default of what is stated here: arguments, and options that may be repeated.
+    """
     only = inspect.Parameter.KEYWORD_ONLY
     parameters = [
-        inspect.Parameter("infile", only, annotation=Annotated[list[str], "Files or glob patterns."]),
-        inspect.Parameter(
-            "species",
-            only,
-            default=...,
-            annotation=Annotated[list[str], "Species; repeat for several, each fitted alone unless --joint."],
-        ),
+        inspect.Parameter(name, only, default=default, annotation=annotation)
+        for name, (annotation, default) in first.items()
     ]
-    for p in SDFIT_LTE:
-        if p.name not in _LEFT_OUT:
-            shown = f"{text[p.name]} {{{', '.join(p.choices)}}}" if p.choices else text[p.name]
+    for p in task:
+        if p.name not in first and p.name != "progress":  # a terminal decides on progress
+            shown = f"{p.description} [{p.unit}]" if p.unit else p.description
+            shown = f"{shown} {{{', '.join(p.choices)}}}" if p.choices else shown
             parameters.append(
                 inspect.Parameter(p.name, only, default=_default(p), annotation=Annotated[_kind(p), shown])
             )
@@ -54,19 +56,47 @@ def _signature() -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
+_ARGUMENT = inspect.Parameter.empty
+
+
 def sdfit_lte(**options: Any) -> None:
     """Fit LTE models of molecules to spectral lines.
 
     Mappings are given as JSON: ``--bounds '{"T_ex": [50, 300]}'``.
     """
-    as_json = options.pop("json")
-    for p in SDFIT_LTE:
-        if isinstance(options.get(p.name), str):
-            options[p.name] = _parsed(p, options[p.name])
-    _run(as_json, **options)
+    _run_fit(options.pop("json"), **_read(SDFIT_LTE, options, '{"T_ex": [50, 300]}'))
 
 
-sdfit_lte.__signature__ = _signature()  # type: ignore[attr-defined]
+sdfit_lte.__signature__ = _signature(  # type: ignore[attr-defined]
+    SDFIT_LTE,
+    {
+        "infile": (Annotated[list[str], "Files or glob patterns."], _ARGUMENT),
+        "species": (
+            Annotated[list[str], "Species; repeat for several, each fitted alone unless --joint."],
+            ...,
+        ),
+    },
+)
+
+
+def termanalysis_rl(**options: Any) -> None:
+    """Determine fine-structure levels of an atom or ion from observed lines.
+
+    Decisions by hand are given as JSON: ``--reject '[12, {"line": 34567.8}]'``. Ctrl-C keeps what is found.
+    """
+    example = '[{"level": 545, "energy": 68347.58}]'
+    _run_analysis(options.pop("json"), **_read(TERMANALYSIS_RL, options, example))
+
+
+termanalysis_rl.__signature__ = _signature(  # type: ignore[attr-defined]
+    TERMANALYSIS_RL,
+    {
+        "infile": (
+            Annotated[str, "Folder of a case, its config.yaml, or name of earlier products."],
+            _ARGUMENT,
+        )
+    },
+)
 
 
 def rerun(
@@ -75,47 +105,87 @@ def rerun(
     overwrite: Annotated[bool, "Replace products of the same name."] = False,
     json: Annotated[bool, "Print the table as JSON."] = False,
 ) -> None:
-    """Repeat a recorded call of sdfit_lte."""
-    from spectuner_ext.pipeline.products import read_record
+    """Repeat a recorded call of a task."""
+    from .repetition import read_call, repeated
 
-    from .record import repeated
-
-    call, changes = repeated(read_record(record), record)
+    earlier = read_call(record, tuple(RUNS))
+    call, changes = repeated(earlier, record)
     for text in changes:
         print(f"spectuner: {text}", file=sys.stderr)
-    _run(json, **{**call, "outfile": outfile, "overwrite": overwrite})
+    RUNS[earlier["task"]](json, **{**call, "outfile": outfile, "overwrite": overwrite})
 
 
-def _parsed(p: Parameter, text: str) -> Any:
-    """Value of an option that may be JSON."""
-    looks = text.lstrip()[:1] in ("{", "[") or (p.types[0] == "int" and text.strip().lstrip("-").isdigit())
-    if not looks:
+def _read(task: Sequence[Parameter], options: dict[str, Any], example: str) -> dict[str, Any]:
+    """Values of options that may be JSON."""
+    by_name = {p.name: p for p in task}
+    return {
+        name: _parsed(by_name[name], value, example) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+def _parsed(p: Parameter, text: str, example: str) -> Any:
+    is_number = p.types[0] == "int" and text.strip().lstrip("-").isdigit()
+    if not (text.lstrip()[:1] in ("{", "[") or is_number):
         return text
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(f'{p.name}: {text!r} is not JSON ({error}); write {{"T_ex": [50, 300]}}') from error
+        raise InputError(f"{p.name}: {text!r} is not JSON ({error}); write {example}") from error
 
 
-def _run(as_json: bool, **parameters: Any) -> None:
-    """Call the task, show the remaining time on a terminal, print the table."""
+def _run_fit(as_json: bool, **parameters: Any) -> None:
+    """Call `sdfit_lte`, show the remaining time on a terminal, print the table."""
     from .task_sdfit_lte import sdfit_lte as task
 
     on_terminal = sys.stderr.isatty()
     try:
         result = task(**{**parameters, "progress": on_terminal})
     finally:
-        if on_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr)
-    print(json_text(result) if as_json else words_text(result))
+        _clear_line()
+    print(json_text(result, "parameters") if as_json else fit_text(result))
 
 
-def json_text(result: dict[str, Any]) -> str:
-    """Table of parameters, units and files as JSON; what is not a number is null."""
-    table = result["parameters"]
+def _run_analysis(as_json: bool, **parameters: Any) -> None:
+    """Call `termanalysis_rl`, show the remaining time on a terminal, print the table.
+
+    Exit code 130, as shells have it, after an interrupt.
+    """
+    from .interruption import Interruption
+    from .progress import analysis_words, progress_line
+    from .task_termanalysis_rl import termanalysis_rl as task
+
+    try:
+        with Interruption(progress_line(words=analysis_words)) as interruption:
+            result = task(**{**parameters, "progress": interruption})
+    finally:
+        _clear_line()
+    print(json_text(result, "levels") if as_json else analysis_text(result))
+    if result["summary"]["outcome"] == "CANCELLED":
+        n, name = result["summary"]["n_determined"], parameters.get("outfile")
+        go_on = "; --resume goes on" if name else ""
+        print(f"spectuner: cancelled; the {n} levels determined until then are kept{go_on}", file=sys.stderr)
+        sys.exit(130)
+
+
+RUNS: dict[str, Callable[..., None]] = {"sdfit_lte": _run_fit, "termanalysis_rl": _run_analysis}
+"""Task to what calls it and prints."""
+
+
+def _clear_line() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def json_text(result: dict[str, Any], name: str) -> str:
+    """Main table of a result, units and files as JSON; what is not a number is null."""
+    table = result[name]
     units = {n: str(table[n].unit) for n in table.colnames if getattr(table[n], "unit", None) is not None}
     rows = [{n: _plain(row[n]) for n in table.colnames} for row in table]
-    return json.dumps({"units": units, "rows": rows, "files": result["files"]}, indent=2)
+    whole: dict[str, Any] = {"units": units, "rows": rows, "files": result["files"]}
+    if "summary" in result:
+        whole["outcome"] = result["summary"]["outcome"]
+    return json.dumps(whole, indent=2)
 
 
 def _plain(value: Any) -> Any:
@@ -124,13 +194,36 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def words_text(result: dict[str, Any]) -> str:
+def fit_text(result: dict[str, Any]) -> str:
     """Table of parameters for a reader, and the files."""
     from spectuner_ext.pipeline.wording import table_of_words
 
     return "\n".join(
         [*aligned(table_of_words(result["parameters"])), *(f"wrote {f}" for f in result["files"].values())]
     )
+
+
+def analysis_text(result: dict[str, Any]) -> str:
+    """Table of determined levels for a reader, what is left, and the files."""
+    summary = result["summary"]
+    left = (
+        f"{summary['n_determined']} levels determined with {summary['n_lines']} lines, "
+        f"{summary['n_undetermined']} left undetermined; {summary['outcome']}"
+    )
+    rows = [
+        {
+            "level": str(row["level"]),
+            "label": str(row["label"]),
+            "J": f"{row['J']:g}",
+            "energy [cm-1]": f"{row['energy'].value:.4f}",
+            "error": f"{row['energy_err'].value:.4f}",
+            "P": "" if math.isnan(row["probability"]) else f"{row['probability']:.3f}",
+            "lines": str(row["n_lines"]),
+            "runner-up": "" if math.isnan(row["runner_up"].value) else f"{row['runner_up'].value:.3f}",
+        }
+        for row in result["levels"]
+    ]
+    return "\n".join([*aligned(rows), left, *(f"wrote {f}" for f in result["files"].values())])
 
 
 def aligned(rows: list[dict[str, str]]) -> list[str]:

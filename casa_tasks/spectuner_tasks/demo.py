@@ -1,4 +1,4 @@
-"""The demonstration: simulate a hot core, fit it as a user would, and print truth beside fit."""
+"""The demonstration: simulate a hot core and an ion, analyse them as a user would, and print truth beside result."""
 
 import time
 from pathlib import Path
@@ -115,11 +115,12 @@ def compared(parameters: QTable, truth: QTable) -> list[dict[str, str]]:
 
 def command(
     outdir: Annotated[Path, "Folder of the products; made if it is not there."] = Path("demo"),
-    seed: Annotated[int, "Seed of the simulated noise."] = 1,
+    seed: Annotated[int, "Seed of the simulated data."] = 1,
 ) -> None:
-    """Simulate a hot core in three windows, fit it, and print truth beside fit."""
+    """Simulate a hot core in three windows and the spectrum of an ion, analyse both, print truth beside result."""
     import sys
 
+    from . import demo_ion
     from .command_line import aligned
 
     began = time.monotonic()
@@ -138,3 +139,7 @@ def command(
     print(f"{time.monotonic() - began:.1f} s, {first['n_evaluations']} model spectra")
     for file in result["files"].values():
         print(f"wrote {file}")
+    ion = demo_ion.run(outdir, seed=seed, progress=sys.stderr.isatty())
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    print("\n" + "\n".join(demo_ion.words(ion)))

@@ -1,11 +1,11 @@
-"""A line on stderr that says how far a fit is and how long it may still take."""
+"""A line on stderr that says how far a task is and how long it may still take."""
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-__all__ = ["Reporter", "progress_line"]
+__all__ = ["AnalysisReporter", "Reporter", "analysis_words", "fit_words", "progress_line"]
 
 EVERY = 0.2
 """Seconds between two writes; a terminal cannot show more, and a fit should not wait for it."""
@@ -59,7 +59,51 @@ class Reporter:
         return (time.monotonic() - self._began) / done * max(sum(n_stages) - done, 1)
 
 
-def progress_line(stream: TextIO | None = None) -> Callable[[dict[str, Any]], None]:
+class AnalysisReporter:
+    """Adds the time left to what an agent reports, where the agent gives none, and passes it on.
+
+    Parameters
+    ----------
+    inner : callable
+        Gets the dict; a true answer cancels.
+    """
+
+    def __init__(self, inner: Callable[[dict[str, Any]], Any]) -> None:
+        self.inner = inner
+        self._stage: object = None
+        self._began = 0.0
+
+    def __call__(self, report: dict[str, Any]) -> bool:
+        """Pass on; True cancels the run."""
+        now = time.monotonic()
+        if report.get("stage") != self._stage:
+            self._stage, self._began = report.get("stage"), now
+        done, total = report.get("done"), report.get("total")
+        eta = report.get("eta_s")
+        if eta is None and done and total:
+            eta = (now - self._began) / done * max(total - done, 0)
+        return bool(self.inner({**report, "eta_s": eta}))
+
+
+def fit_words(report: Mapping[str, Any]) -> str:
+    """Put the report of a fit into words."""
+    return (
+        f"{report.get('fit', 1)}/{report.get('n_fits', 1)} {report.get('species', '')}: "
+        f"{report.get('stage', '')} {report.get('n_evaluations', 0)} spectra, "
+        f"loss {report.get('best_loss', float('nan')):.6g}"
+    )
+
+
+def analysis_words(report: Mapping[str, Any]) -> str:
+    """Put the report of a term analysis into words."""
+    total = "" if report.get("total") is None else f"/{report['total']}"
+    score = "" if report.get("score") is None else f", J {report['score']:.4g}"
+    return f"{report.get('stage', '')} {report.get('done', 0)}{total}: {report.get('n_levels', 0)} levels{score}"
+
+
+def progress_line(
+    stream: TextIO | None = None, words: Callable[[Mapping[str, Any]], str] = fit_words
+) -> Callable[[dict[str, Any]], None]:
     """Make a reporter that rewrites one line of a terminal, and writes nothing elsewhere."""
     out = stream if stream is not None else sys.stderr
     last = [0.0]
@@ -71,12 +115,7 @@ def progress_line(stream: TextIO | None = None) -> Callable[[dict[str, Any]], No
         last[0] = now
         eta = report.get("eta_s")
         left = "" if eta is None else f", about {eta:.0f} s left"
-        text = (
-            f"{report.get('fit', 1)}/{report.get('n_fits', 1)} {report.get('species', '')}: "
-            f"{report.get('stage', '')} {report.get('n_evaluations', 0)} spectra, "
-            f"loss {report.get('best_loss', float('nan')):.6g}{left}"
-        )
-        out.write(f"\r\x1b[K{text[:110]}")
+        out.write(f"\r\x1b[K{(words(report) + left)[:110]}")
         out.flush()
 
     return show

@@ -39,8 +39,9 @@ def check_column(
     positive: bool = False,
     not_negative: bool = False,
     nan_allowed: bool = False,
+    rows: IntArray | None = None,
 ) -> None:
-    """Raise with file and row of the first value that cannot be used.
+    """Raise with file and row of the first value that cannot be used; `rows` are those of the file, if not all.
 
     Raises
     ------
@@ -49,16 +50,20 @@ def check_column(
     """
     bad = np.isinf(values) if nan_allowed else ~np.isfinite(values)
     if np.any(bad):
-        row = int(np.flatnonzero(bad)[0])
+        first = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"{where(source, row)}: {name} is {values[row]}, a finite number is needed; "
+            f"{where(source, _row(rows, first))}: {name} is {values[first]}, a finite number is needed; "
             f"{np.count_nonzero(bad)} such rows; correct or remove them"
         )
     bad = values <= 0 if positive else values < 0 if not_negative else np.zeros(values.shape, dtype=bool)
     if np.any(bad):
-        row = int(np.flatnonzero(bad)[0])
+        first = int(np.flatnonzero(bad)[0])
         need = "positive" if positive else "zero or positive"
         raise InputError(
-            f"{where(source, row)}: {name} is {values[row]:g}, must be {need}; "
+            f"{where(source, _row(rows, first))}: {name} is {values[first]:g}, must be {need}; "
             f"{np.count_nonzero(bad)} such rows; correct or remove them"
         )
+
+
+def _row(rows: IntArray | None, index: int) -> int:
+    return index if rows is None else int(rows[index])

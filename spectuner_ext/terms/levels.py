@@ -71,6 +71,7 @@ class Levels:
             )
 
     def _check_j(self) -> None:
+        check_column(self.j, "J", self.source, nan_allowed=True)
         twice = 2.0 * self.j
         known = np.isfinite(self.j)
         wrong = np.flatnonzero(known & ((twice < 0) | (twice != np.rint(twice))))

@@ -48,11 +48,11 @@ class LineList:
             for name in ("wavenumber", "uncertainty", "intensity", "snr")
         }
         check_lengths(columns, self.source)
-        for name, values in columns.items():
-            check_column(values, name, self.source, positive=True)
         n = columns["wavenumber"].size
         row = np.asarray(self.row, dtype=np.int64) if self.row.size else np.arange(n, dtype=np.int64)
         check_lengths({"wavenumber": columns["wavenumber"], "row": row}, self.source)
+        for name, values in columns.items():
+            check_column(values, name, self.source, positive=True, rows=row)
         order = np.argsort(columns["wavenumber"], kind="stable")
         for name, values in columns.items():
             object.__setattr__(self, name, values[order])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class Request:
     n_workers : int
         Processes for the repetitions; the result does not depend on it.
     by_hand : ByHand
+    checkpoint : Path or None
+        File that finished repetitions are kept in, and read back from; None keeps nothing.
     options : dict
         What only one agent understands.
     """
@@ -67,6 +70,7 @@ class Request:
     n_trajectories: int = 1
     n_workers: int = 1
     by_hand: ByHand = field(default_factory=ByHand)
+    checkpoint: Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def stream(self, *index: int) -> np.random.Generator:

@@ -129,8 +129,8 @@ class TermSystem:
     name : str
         Of the ion or the case.
     notes : tuple of str
-        What was noticed at the door and can be lived with: known lines that do not fit their levels, repeated
-        rows, levels that no line reaches.
+        What was noticed at the door and can be lived with: known lines that do not fit their levels or break the
+        selection rules, and repeated rows.
 
     Raises
     ------
@@ -209,6 +209,8 @@ class TermSystem:
                 f"{OUTLIER_SIGMA:g} sigma and {OUTLIER_CM:g} cm-1; rows {', '.join(str(r + 1) for r in rows[:10])}"
                 f"{' ...' if rows.size > 10 else ''}; row {first + 1} is off by {residual:+.4f} cm-1"
             )
+        notes += self._repeated_pairs()
+        notes += self._forbidden_lines()
         again = self.lines.duplicates()
         if again.size:
             notes.append(
@@ -216,3 +218,33 @@ class TermSystem:
                 f"(first: row {int(again.min()) + 1})"
             )
         return notes
+
+    def _repeated_pairs(self) -> list[str]:
+        """Note transitions that two lines are classified as."""
+        c = self.classified
+        pair = np.minimum(c.lower, c.upper) * len(self.levels) + np.maximum(c.lower, c.upper)
+        _, first = np.unique(pair, return_index=True)
+        rows = np.setdiff1d(np.arange(len(c)), first)
+        if not rows.size:
+            return []
+        k = int(rows[0])
+        return [
+            f"{c.source or 'known lines'}: {rows.size} rows repeat a transition of another row "
+            f"(first: row {k + 1}, {c.lower[k]}-{c.upper[k]})"
+        ]
+
+    def _forbidden_lines(self) -> list[str]:
+        """Note known lines that are no electric dipole transitions by parity or J."""
+        c, levels = self.classified, self.levels
+        parity, j = levels.parity, levels.j
+        same = (parity[c.lower] >= 0) & (parity[c.lower] == parity[c.upper])
+        far = np.abs(j[c.lower] - j[c.upper]) > 1
+        zero = (j[c.lower] == 0) & (j[c.upper] == 0)
+        rows = np.flatnonzero(same | far | zero)
+        if not rows.size:
+            return []
+        k = int(rows[0])
+        return [
+            f"{c.source or 'known lines'}: {rows.size} lines are no electric dipole transitions by parity or J "
+            f"(first: row {k + 1}, {c.lower[k]}-{c.upper[k]})"
+        ]

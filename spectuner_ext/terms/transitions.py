@@ -76,6 +76,12 @@ class Transitions:
                     f"{where(self.source, row)}: {name} level id is {ids[row]}, but {levels.source or 'the levels'} "
                     f"has ids 0 to {n - 1} without gaps"
                 )
+        same = np.flatnonzero(self.upper == self.lower)
+        if same.size:
+            row = int(same[0])
+            raise InputError(
+                f"{where(self.source, row)}: level {self.upper[row]} is both upper and lower level; remove the row"
+            )
         below = np.flatnonzero(levels.energy[self.upper] < levels.energy[self.lower])
         if below.size:
             row = int(below[0])

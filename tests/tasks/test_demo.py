@@ -24,10 +24,12 @@ def test_residual_is_the_noise(result):
     assert residual.std() == pytest.approx(0.048, rel=0.03)  # 8732 channels: 0.8 %
 
 
-def test_command_prints_truth_beside_fit(tmp_path, capsys, monkeypatch, result):
+def test_command_prints_truth_beside_fit(tmp_path, capsys, monkeypatch, result, pinning):
     monkeypatch.setattr(demo, "run", lambda *_, **__: result)
     demo.command(tmp_path)
     out = capsys.readouterr().out
     assert out.splitlines()[0].split() == ["species", "parameter", "truth", "fit", "pull"]
     assert "25 pulls: mean" in out
     assert "hot_core.ecsv" in out
+    assert "simulated ion: 300 levels calculated, 45 of them known" in out
+    assert "ion.levels.ecsv" in out

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+import yaml  # type: ignore[import-untyped]
 from astropy.table import Table
 
 from ...errors import InputError
@@ -121,15 +121,27 @@ def _key(config: Mapping[str, Any], folder: Path) -> Path | None:
     return None
 
 
+def _whole(value: Any) -> int | bool:
+    if isinstance(value, bool):
+        return value
+    if int(value) != value:
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
 def _settings(params: Mapping[str, Any], source: Path) -> tuple[AnalysisSettings, frozenset[str]]:
     values: dict[str, Any] = {}
+    if not isinstance(params, Mapping):
+        raise InputError(
+            f"{source}: params must be a mapping of names to values, got {type(params).__name__}"
+        )
     try:
         if "spec_range" in params:
             low, high = (float(x) * KILOKAYSER for x in params["spec_range"])
             values["spectral_range"] = (low, high)
         for theirs, (ours, factor) in SETTINGS.items():
             if theirs in params:
-                values[ours] = params[theirs] if factor is None else float(params[theirs]) * factor
+                values[ours] = _whole(params[theirs]) if factor is None else float(params[theirs]) * factor
     except (TypeError, ValueError) as error:
         raise InputError(f"{source}: params are not numbers as expected: {error}") from error
     return AnalysisSettings(**values), frozenset(values)

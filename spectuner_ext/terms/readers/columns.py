@@ -36,22 +36,29 @@ def _column(table: Table, name: str, source: str) -> Any:
 def floats(table: Table, name: str, source: str, *, missing: float | None = None) -> FloatArray:
     """Numbers of a column; a masked or empty field is `missing`, or an error when that is None."""
     column = _column(table, name, source)
-    values = np.ma.asarray(getattr(column, "value", column))
+    if hasattr(column, "unmasked"):  # a masked Quantity, whose values would come without their mask
+        values = np.ma.array(getattr(column.unmasked, "value", column.unmasked), mask=column.mask)
+    else:
+        values = np.ma.asarray(getattr(column, "value", column))
     mask = np.ma.getmaskarray(values)
     if missing is None and mask.any():
         row = int(np.flatnonzero(mask)[0])
         raise InputError(f"{where(source, row)}: {name} is empty; a number is needed")
     plain = values.filled() if not mask.any() else np.where(mask, "nan", values.astype(str))
     try:
-        numbers = np.asarray(plain, dtype=np.float64)
+        numbers = np.array(plain, dtype=np.float64)
     except ValueError:
         for row, text in enumerate(np.asarray(plain).astype(str)):
             try:
                 float(text)
             except ValueError:
-                raise InputError(f"{where(source, row)}: {name} is {text!r}; a number is needed") from None
+                raise InputError(
+                    f"{where(source, row)}: {name} is {str(text)!r}; a number is needed"
+                ) from None
         raise
-    return np.where(mask, missing, numbers) if mask.any() else numbers
+    if missing is not None:
+        numbers[mask] = missing
+    return numbers
 
 
 def integers(table: Table, name: str, source: str, *, missing: int | None = None) -> IntArray:

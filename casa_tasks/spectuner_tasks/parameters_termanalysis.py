@@ -1,0 +1,196 @@
+"""The parameters of `termanalysis_rl`, stated once: checks, docstring and command-line options come from here."""
+
+from spectuner_ext.terms.agents import AGENTS
+
+from . import checks
+from .checks_termanalysis import (
+    agent,
+    by_hand,
+    kaysers,
+    not_negative_number,
+    probability,
+    source,
+    spectral_range,
+)
+from .parameters import Parameter
+
+__all__ = ["SETTINGS", "TERMANALYSIS_RL"]
+
+COMPAT = ("paper",)
+
+SETTINGS: dict[str, str] = {
+    "spectralrange": "spectral_range",
+    "energyrange": "energy_window",
+    "tolerance": "tolerance",
+    "intensityrange": "intensity_window",
+    "minsnr": "min_snr",
+    "fixlevels": "float_levels",
+}
+"""Parameters that a case's ``config.yaml`` may give too, and the fields of `AnalysisSettings` that they set."""
+
+TERMANALYSIS_RL: tuple[Parameter, ...] = (
+    Parameter(
+        "infile",
+        ("string", "record", "variant"),
+        "",
+        "Line list, calculation and what is known: folder of a published case (five CSV files, config.yaml "
+        "if there is one) or its config.yaml; FITS file or folder of ECSV files of a system; name of the "
+        "products of an earlier run, which starts where that one ended, with its tables as they are now; "
+        "mapping with 'lines' and 'levels', 'transitions' (or 'theory', a file of Kurucz) and, where something "
+        "is known, 'known_levels' and 'known_lines', each a table or the name of a file; TermSystem. Answer "
+        "keys are never read. Required.",
+        source,
+        required=True,
+    ),
+    Parameter(
+        "outfile",
+        ("string",),
+        "",
+        "Name of the products, 'folder/name': tables, JSON record, log and plots are written. '' writes "
+        "nothing.",
+        checks.path,
+    ),
+    Parameter(
+        "agent",
+        ("string",),
+        "evidence",
+        "What determines the levels. evidence: likelihood ratio of each candidate to chance, most confident "
+        "first, with probabilities. greedy: the published baseline, which takes the greatest reward.",
+        agent,
+        choices=tuple(AGENTS),
+    ),
+    Parameter(
+        "nlevels",
+        ("int",),
+        None,
+        "At most so many levels are determined. Not given: half of ep_length where config.yaml has it, else "
+        "as many as the evidence allows.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "minprobability",
+        ("double",),
+        0.5,
+        "Levels that are less probable stay undetermined and are listed with their best candidate. At 0.5 a "
+        "level is kept when it is more likely right than wrong.",
+        probability,
+    ),
+    Parameter(
+        "spectralrange",
+        ("string", "variant"),
+        None,
+        "Part of the spectrum whose lines are used: (low, high), '30000~55000' or, in vacuum, '180~330nm'. "
+        "Not given: as in config.yaml, else the whole list.",
+        spectral_range,
+        unit="cm-1",
+    ),
+    Parameter(
+        "energyrange",
+        ("double", "string", "variant"),
+        None,
+        "Half-width of the search for a level about its calculated energy. Not given: as in config.yaml, "
+        "else 1500.",
+        kaysers,
+        unit="cm-1",
+    ),
+    Parameter(
+        "tolerance",
+        ("double", "string", "variant"),
+        None,
+        "Energies that two lines imply for a level agree within this; a line in accept or reject is looked "
+        "for within it. Not given: as in config.yaml, else 0.05.",
+        kaysers,
+        unit="cm-1",
+    ),
+    Parameter(
+        "intensityrange",
+        ("double",),
+        None,
+        "How far observed and calculated intensities may differ. Not given: as in config.yaml, else 1.",
+        checks.positive,
+        unit="dex",
+    ),
+    Parameter(
+        "minsnr",
+        ("double",),
+        None,
+        "Transitions whose expected signal to noise is lower are left out. Not given: as in config.yaml, else 2.",
+        not_negative_number,
+    ),
+    Parameter(
+        "fixlevels",
+        ("bool",),
+        None,
+        "Hold the energies of the levels that are known at the start; False optimises them with the others. "
+        "Not given: as in config.yaml, else True.",
+        checks.boolean,
+    ),
+    Parameter(
+        "accept",
+        ("record", "variant"),
+        None,
+        "Decided by hand, and kept by every agent: a list of {'level': 545, 'energy': 68347.58}, a level by id "
+        "or label and its energy in cm-1, and {'line': 41234.567, 'lower': 3, 'upper': 545}, a line of the list "
+        "and its levels. A known level that gets another energy loses its lines.",
+        by_hand,
+    ),
+    Parameter(
+        "reject",
+        ("int", "string", "record", "variant"),
+        None,
+        "Forbidden by hand: a list of levels (12 or a label), {'level': 520, 'energy': 65123.4}, an energy that "
+        "a level must not get, and {'line': 34567.8}, a line that explains nothing. A known level that is "
+        "rejected leaves the start with its lines.",
+        by_hand,
+    ),
+    Parameter(
+        "ntrajectories",
+        ("int",),
+        1,
+        "Repetitions with perturbed settings, whose agreement is a second confidence; worth its time where "
+        "few levels are known.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "seed",
+        ("int",),
+        0,
+        "Seed of the random numbers; the same seed gives the same result, whatever nworkers is.",
+        checks.integer(0),
+    ),
+    Parameter("nworkers", ("int",), 1, "Processes that share the repetitions.", checks.integer(1)),
+    Parameter(
+        "compat",
+        ("string",),
+        "",
+        "'paper' makes the choices of the published code, also where it departs from its description, so that "
+        "published runs of the decision process can be repeated; not for agent='evidence'.",
+        checks.choice(COMPAT),
+        choices=COMPAT,
+    ),
+    Parameter(
+        "resume",
+        ("bool",),
+        False,
+        "Go on with a call that was cancelled or killed: its outfile has a .checkpoint beside it, and its "
+        "products are replaced.",
+        checks.boolean,
+    ),
+    Parameter("plots", ("bool",), True, "Draw plots beside the other products.", checks.boolean),
+    Parameter(
+        "overwrite",
+        ("bool",),
+        False,
+        "Replace products of the same name, and start anew where there is a .checkpoint.",
+        checks.boolean,
+    ),
+    Parameter("logfile", ("string",), "", "Text file to which the log is appended.", checks.path),
+    Parameter(
+        "progress",
+        ("bool", "variant"),
+        None,
+        "True shows a line with the remaining time on stderr. A callable gets a dict with stage, done, total, "
+        "n_levels, score and eta_s, and cancels the run when it returns something true; what was found is kept.",
+        checks.progress,
+    ),
+)

@@ -1,0 +1,210 @@
+"""The task `termanalysis_rl`: validate, let the agent determine levels, put tables and products together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectuner_ext.terms.agents import agent_named
+from spectuner_ext.terms.products import write_products
+from spectuner_ext.terms.readers.system_files import write_system
+from spectuner_ext.terms.report import levels_table, lines_table, summary_lines, undetermined_table
+from spectuner_ext.terms.result import Analysis, Outcome
+
+from .log import TaskLog
+from .parameters import described, validated
+from .parameters_termanalysis import TERMANALYSIS_RL
+from .preparation_termanalysis import PreparedAnalysis, check_outputs, checkpoint_of, prepare, start_of
+from .progress import AnalysisReporter, analysis_words, progress_line
+from .record_termanalysis import call_record, provenance, settings_record
+
+__all__ = ["termanalysis_rl"]
+
+
+def termanalysis_rl(
+    infile: Any = "",
+    outfile: str = "",
+    agent: str = "evidence",
+    nlevels: int | None = None,
+    minprobability: float = 0.5,
+    spectralrange: Any = None,
+    energyrange: Any = None,
+    tolerance: Any = None,
+    intensityrange: float | None = None,
+    minsnr: float | None = None,
+    fixlevels: bool | None = None,
+    accept: Any = None,
+    reject: Any = None,
+    ntrajectories: int = 1,
+    seed: int = 0,
+    nworkers: int = 1,
+    compat: str = "",
+    resume: bool = False,
+    plots: bool = True,
+    overwrite: bool = False,
+    logfile: str = "",
+    progress: Any = None,
+) -> dict[str, Any]:
+    """Analyse; the docstring is replaced below by one made from the list of parameters."""
+    given = dict(locals())
+    log = TaskLog("termanalysis_rl")
+    values = validated(TERMANALYSIS_RL, given)
+    check_outputs(values)
+    log.info("##### Begin Task: termanalysis_rl #####")
+    try:
+        prepared = prepare(values)
+        kept = str(start_of(values["outfile"])) if values["outfile"] else ""
+        call = call_record(given, {p.name: p.default for p in TERMANALYSIS_RL}, kept)
+        log.info(f"termanalysis_rl( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+        _note_start(log, prepared)
+        _settle_checkpoint(log, values)
+        origin = provenance(prepared, call)
+        analysis = _run(prepared, values)
+        result = _result(prepared, analysis, call, origin)
+        _note_outcome(log, analysis, result)
+        log.info("##### End Task: termanalysis_rl #####")
+        if values["outfile"]:
+            result["files"] = _write(analysis, values, call, origin, log)
+    except Exception as error:
+        log.severe(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        if values["logfile"]:
+            log.append_to(values["logfile"])
+    return result
+
+
+def _note_start(log: TaskLog, prepared: PreparedAnalysis) -> None:
+    system = prepared.system
+    log.info(
+        f"{system.name or 'system'}: {len(system.levels)} levels and {len(system.transitions)} transitions "
+        f"calculated, {len(system.lines)} lines observed; {len(system.known)} levels and "
+        f"{len(system.classified)} lines known"
+    )
+    for name, used in settings_record(prepared).items():
+        log.info(f"{name} = {used['value']} ({used['origin']})")
+    for text in prepared.notes:
+        log.info(f"note: {text}")
+
+
+def _settle_checkpoint(log: TaskLog, values: Mapping[str, Any]) -> None:
+    """Take away the checkpoint of an earlier call, unless this one goes on with it."""
+    if not values["outfile"]:
+        return
+    checkpoint = checkpoint_of(values["outfile"])
+    if not values["resume"]:
+        checkpoint.unlink(missing_ok=True)
+    elif checkpoint.exists():
+        log.info(f"resume: goes on with {checkpoint.name}")
+    else:
+        log.info(f"resume: there is no {checkpoint.name}, so the run starts from its beginning")
+
+
+def _run(prepared: PreparedAnalysis, values: Mapping[str, Any]) -> Analysis:
+    wanted = values["progress"]
+    inner = progress_line(words=analysis_words) if wanted is True else wanted or None
+    watch = AnalysisReporter(inner) if inner else None
+    return agent_named(values["agent"])(prepared.system, prepared.settings, prepared.request, watch)
+
+
+def _result(
+    prepared: PreparedAnalysis, analysis: Analysis, call: dict[str, Any], origin: dict[str, Any]
+) -> dict[str, Any]:
+    summary = {
+        "agent": analysis.agent,
+        "outcome": analysis.outcome.name,
+        "n_determined": len(analysis.levels),
+        "n_lines": len(analysis.lines),
+        "n_undetermined": len(analysis.undetermined),
+        "score": float(analysis.score),
+        "start": origin["start"],
+        "settings": origin["settings"],
+        "notes": list(prepared.notes),
+        "run": dict(analysis.summary),
+    }
+    return {
+        "levels": levels_table(analysis),
+        "lines": lines_table(analysis),
+        "undetermined": undetermined_table(analysis),
+        "summary": summary,
+        "files": {},
+        "call": call,
+        "provenance": origin,
+    }
+
+
+def _write(
+    analysis: Analysis,
+    values: Mapping[str, Any],
+    call: dict[str, Any],
+    origin: dict[str, Any],
+    log: TaskLog,
+) -> dict[str, str]:
+    """Write the products and what the run started from; a run that came to its end needs no checkpoint."""
+    outfile = values["outfile"]
+    start = write_system(analysis.system, start_of(outfile), overwrite=True)
+    files = write_products(
+        outfile,
+        analysis,
+        call=call,
+        provenance=origin,
+        overwrite=values["overwrite"] or values["resume"],
+        plots=values["plots"],
+        log=log.lines,
+    )
+    if analysis.outcome != Outcome.CANCELLED:
+        checkpoint_of(outfile).unlink(missing_ok=True)
+    return {**files, "start.fits": str(start)}
+
+
+def _note_outcome(log: TaskLog, analysis: Analysis, result: Mapping[str, Any]) -> None:
+    for text in summary_lines(analysis):
+        log.info(text)
+    if analysis.outcome == Outcome.CANCELLED:
+        log.info(
+            f"cancelled by progress; the {len(analysis.levels)} levels determined until then are kept, and the same "
+            "call with resume=True goes on"
+        )
+    for row in result["levels"]:
+        log.info(
+            f"{row['order'] + 1}: level {row['level']} {row['label']} J = {row['J']:g}, "
+            f"{row['energy'].value:.4f} +- {row['energy_err'].value:.4f} cm-1, "
+            f"P = {row['probability']:.3f}, {row['n_lines']} lines"
+        )
+
+
+termanalysis_rl.__doc__ = f"""termanalysis_rl -- determine fine-structure levels of an atom or ion from observed lines
+
+A line list, a calculation and the levels known so far go in; an agent finds energies of further levels, the lines
+that establish them, and how probable each level is. A setting is taken from the call, else from the config.yaml of
+the case, else it has its default; the log and the summary say which. All parameters are checked before any work
+starts. Nothing is printed, and nothing is written without outfile.
+
+Parameters
+----------
+{described(TERMANALYSIS_RL)}
+
+Returns
+-------
+dict
+    levels : QTable of determined levels in the order of acceptance: level (id of the calculation), label, J, parity,
+    energy [cm-1], energy_err, probability, n_lines, E_calc, runner_up, order and more.
+    lines : QTable of classified lines: wavenumber [cm-1], levels, observed minus calculated, that in sigma.
+    undetermined : QTable of levels that the data reach but do not decide: best candidate, reason, suggestion.
+    summary : dict, outcome (COMPLETE, HORIZON where a limit was reached, CANCELLED), numbers, settings with origin.
+    files : dict, ending to path of the products; the name of the products is an infile for the next run.
+    call : dict, the JSON-like parameters; ``termanalysis_rl(**result["call"])`` repeats the run number for number.
+    provenance : dict, versions, input checksums, settings, decisions by hand.
+
+Raises
+------
+InputError
+    Before any work, when a parameter cannot be used; the message begins with its name.
+OutputExistsError
+    When a product or an unfinished run of this name exists, and neither overwrite nor resume is set.
+
+Examples
+--------
+>>> from spectuner_tasks import termanalysis_rl
+>>> result = termanalysis_rl("nd3", "analysis/nd3")  # doctest: +SKIP
+>>> result["levels"]["level", "energy", "energy_err", "probability"]  # doctest: +SKIP
+>>> termanalysis_rl("analysis/nd3", "analysis/nd3_next", reject=[545], minprobability=0.9)  # doctest: +SKIP
+"""

@@ -1,0 +1,269 @@
+"""The evidence agent: the surest levels first, with probabilities and everything that was left undetermined."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import __version__
+from ..arrays import FloatArray, IntArray
+from ..labels import LabelGroups, label_groups
+from ..request import Request, Watch
+from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
+from ..settings import AnalysisSettings
+from ..system import TermSystem
+from .confidence import calibrated, hide_known
+from .model import EvidenceModel, model_for
+from .repetitions import agreement_with, run_repetitions
+from .state import SearchState
+from .trajectory import Trajectory, run_trajectory
+from .undetermined import left_undetermined
+
+__all__ = ["evidence"]
+
+SEARCH_PROBABILITY = 0.5
+"""Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
+
+
+def evidence(
+    system: TermSystem, settings: AnalysisSettings, request: Request, watch: Watch | None = None
+) -> Analysis:
+    """Determine levels in the order of confidence.
+
+    Every unknown level gets a posterior over energies (see `evidence.kernel`). The surest are accepted, their lines
+    claimed, everything refitted, and the rest scored again; then each is taken back and judged without itself. With
+    repetitions, perturbed runs compete by the objective J, which needs no key, and their agreement is a second
+    confidence.
+
+    Parameters
+    ----------
+    system : TermSystem
+    settings : AnalysisSettings
+    request : Request
+        ``options``: ``rounds`` (cross-entropy rounds of the repetitions, default 1), ``configuration`` (mapping of
+        label to configuration), ``model`` (`EvidenceModel`).
+    watch : Watch, optional
+
+    Returns
+    -------
+    Analysis
+    """
+    began, cpu = time.monotonic(), time.process_time()
+    model: EvidenceModel = request.options.get("model") or model_for(settings)
+    groups = _groups(system, request.options.get("configuration"))
+    min_log_odds = _logit(min(SEARCH_PROBABILITY, max(request.min_probability, 0.01)))
+    telling = _Telling(watch, began)
+    start = SearchState(system, settings, groups, model, request.by_hand)
+    hidden = hide_known(start)
+    first, state = run_trajectory(
+        0, system, settings, groups, model, request, min_log_odds=min_log_odds, report=telling.search
+    )
+    runs = [first]
+    if request.n_trajectories > 1 and not first.stopped:
+        runs = run_repetitions(
+            first, system, settings, groups, model, request, min_log_odds=min_log_odds,
+            rounds=int(request.options.get("rounds", 1)), fingerprint=_fingerprint(system, settings, request, model),
+            report=telling.repetitions,
+        )  # fmt: skip
+    best = max(runs, key=lambda r: (r.score, -r.index))
+    if best is not first:
+        state = _restored(best, system, settings, groups, model, request)
+    levels, lines, dropped = _judged(best, state, request.min_probability)
+    levels = _with_agreement(levels, agreement_with(best, runs, settings.tolerance), best)
+    full = request.n_levels is not None and len(levels) >= request.n_levels
+    outcome = Outcome.CANCELLED if telling.stopped else Outcome.HORIZON if full else Outcome.COMPLETE
+    summary = {
+        "seconds": time.monotonic() - began,
+        "cpu_seconds": time.process_time() - cpu,
+        "n_determined": len(levels),
+        "n_runs": len(runs),
+        "best_run": best.index,
+        "scores": [run.score for run in runs],
+        "population_intercept_dex": state.numbers.intercept,
+        "excitation_temperature_cm": -0.4342944819 / state.numbers.slope if state.numbers.slope < 0 else None,
+        "prior_scales": list(state.prior.scales) if state.prior else None,
+        "labels_recognised": label_groups(system.levels).recognised,
+        "hidden_known_tested": len(hidden.level),
+        "hidden_known_first": int(np.count_nonzero(hidden.right)),
+        "hidden_known_expected": float(np.sum(calibrated(hidden.log_odds, hidden.n_lines))),
+    }
+    return Analysis(
+        system,
+        settings,
+        "evidence",
+        levels,
+        lines,
+        left_undetermined(state, dropped, request.min_probability),
+        outcome,
+        best.score,
+        summary,
+    )
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1.0 - p)))
+
+
+def _groups(system: TermSystem, configuration: Any) -> LabelGroups:
+    """Groups by label; levels of one parity are one group where labels tell nothing."""
+    groups = label_groups(system.levels, configuration=configuration)
+    if groups.recognised > 0:
+        return groups
+    parity = np.maximum(system.levels.parity, 0)
+    return LabelGroups(parity, groups.parent, groups.term, ("parity 0", "parity 1"), groups.parsed)
+
+
+def _fingerprint(
+    system: TermSystem, settings: AnalysisSettings, request: Request, model: EvidenceModel
+) -> str:
+    """Hash of all that a repetition depends on; the number of workers and of repetitions is not among it."""
+    digest = hashlib.sha256()
+    parts: Sequence[NDArray[Any]] = (
+        system.levels.energy, system.levels.label, system.transitions.upper, system.transitions.lower,
+        system.transitions.g_a, system.lines.wavenumber, system.lines.uncertainty, system.lines.intensity,
+        system.lines.snr, system.known.level, system.known.energy, system.classified.wavenumber,
+    )  # fmt: skip
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).tobytes())
+    by_hand = request.by_hand
+    hand = [
+        by_hand.accept_levels, by_hand.accept_lines, sorted(by_hand.reject_levels), by_hand.reject_energies,
+        sorted(by_hand.reject_lines),
+    ]  # fmt: skip
+    rest = (
+        settings, model, request.n_levels, request.min_probability, request.seed, hand,
+        request.options.get("rounds", 1), request.options.get("configuration"),
+        request.n_trajectories if int(request.options.get("rounds", 1)) > 1 else None, __version__,
+    )  # fmt: skip
+    digest.update(repr(rest).encode())
+    return digest.hexdigest()
+
+
+def _restored(
+    run: Trajectory,
+    system: TermSystem,
+    settings: AnalysisSettings,
+    groups: LabelGroups,
+    model: EvidenceModel,
+    request: Request,
+) -> SearchState:
+    """State of a repetition, made again from its record."""
+    state = SearchState(system, settings, groups, model, request.by_hand)
+    for i, level in enumerate(run.level):
+        state.accept(
+            int(level), float(run.energy[i]), float(run.energy_sd[i]), float(run.log_odds[i]), [], order=i
+        )
+    state.claim(list(zip(run.transition.tolist(), run.line.tolist(), strict=True)))
+    state.refit()
+    return state
+
+
+def _judged(
+    run: Trajectory, state: SearchState, min_probability: float
+) -> tuple[DeterminedLevels, AssignedLines, dict[int, tuple[float, float, int]]]:
+    """Probabilities; levels below the wanted one are taken back, and what hangs on them alone with them."""
+    n_lines = np.array([state.lines_of(int(k)).size for k in run.level], dtype=np.int64)
+    probability = calibrated(run.log_odds, n_lines)
+    by_hand = {level for level, _ in state.by_hand.accept_levels}
+    probability[np.isin(run.level, list(by_hand))] = 1.0
+    keep = probability >= min_probability
+    dropped = {
+        int(run.level[i]): (float(run.energy[i]), float(probability[i]), int(n_lines[i]))
+        for i in np.flatnonzero(~keep)
+    }
+    for level in dropped:
+        state.take_back(level)
+    state.refit()
+    kept = run.level[keep]
+    levels = DeterminedLevels(
+        kept, state.energy[kept], state.energy_sd[kept], probability[keep], run.log_odds[keep],
+        np.full(kept.size, np.nan), run.runner_up[keep], run.runner_up_log_odds[keep],
+        np.array([state.lines_of(int(k)).size for k in kept], dtype=np.int64), np.arange(kept.size),
+    )  # fmt: skip
+    return levels, _assigned(state), dropped
+
+
+def _with_agreement(levels: DeterminedLevels, agreement: FloatArray, run: Trajectory) -> DeterminedLevels:
+    of = dict(zip(run.level.tolist(), agreement.tolist(), strict=True))
+    return replace(levels, agreement=np.array([of[int(k)] for k in levels.level], dtype=np.float64))
+
+
+def _assigned(state: SearchState) -> AssignedLines:
+    """Lines with residuals and expected intensities."""
+    line = np.flatnonzero(state.transition_of >= 0)
+    t = state.transition_of[line]
+    upper, lower = state.system.transitions.upper[t], state.system.transitions.lower[t]
+    log_calc = _predicted(state, t)
+    return AssignedLines(
+        line, lower, upper, state.wavenumber[line] - state.energy[upper] + state.energy[lower],
+        state.line_sd[line], state.log_intensity[line], log_calc, _blended(state, line),
+    )  # fmt: skip
+
+
+def _predicted(state: SearchState, t: IntArray) -> FloatArray:
+    """Expected log intensity of transitions between known levels."""
+    upper, numbers = state.system.transitions.upper[t], state.numbers
+    return np.asarray(
+        np.log10(state.system.transitions.g_a[t]) + numbers.intercept + numbers.slope * state.energy[upper]
+        + state.offsets.configuration[state.graph.configuration[upper]] + state.offsets.level[upper]
+    )  # fmt: skip
+
+
+def _blended(state: SearchState, line: IntArray) -> NDArray[np.bool_]:
+    """Whether another transition between known levels, about as strong, is expected at the place of a line."""
+    t = state.system.transitions
+    known = np.isfinite(state.energy)
+    taken = np.isin(np.arange(len(t)), state.transition_of[line])
+    others = np.flatnonzero(known[t.upper] & known[t.lower] & (t.g_a > 0) & ~taken)
+    if not others.size or not line.size:
+        return np.zeros(line.size, dtype=np.bool_)
+    place = state.energy[t.upper[others]] - state.energy[t.lower[others]]
+    order = np.argsort(place)
+    place, log_i = place[order], _predicted(state, others)[order]
+    first = np.searchsorted(place, state.wavenumber[line] - state.model.mask_reach)
+    last = np.searchsorted(place, state.wavenumber[line] + state.model.mask_reach)
+    return np.array(
+        [
+            bool(np.any(log_i[a:b] > state.log_intensity[i] - 0.5))
+            for i, a, b in zip(line, first, last, strict=True)
+        ],
+        dtype=np.bool_,
+    )
+
+
+class _Telling:
+    """Brings what the search reports into the form that a watch gets."""
+
+    def __init__(self, watch: Watch | None, began: float) -> None:
+        self.watch, self.began, self.stopped = watch, began, False
+
+    def _tell(self, report: dict[str, Any]) -> bool:
+        if self.watch is not None and self.watch(report):
+            self.stopped = True
+        return self.stopped
+
+    def search(self, stage: str, done: int, total: int | None, n_levels: int) -> bool:
+        spent = time.monotonic() - self.began
+        eta = spent * (total - done) / done if total and done and stage == "searching" else None
+        return self._tell(
+            {"stage": stage, "done": done, "total": total, "n_levels": n_levels, "score": None, "eta_s": eta}
+        )
+
+    def repetitions(self, done: int, total: int, runs: Sequence[Trajectory]) -> bool:
+        spent = time.monotonic() - self.began
+        eta = spent / (done + 1) * (total - done)
+        best = max(runs, key=lambda r: (r.score, -r.index))
+        return self._tell(
+            {
+                "stage": "repeating",
+                "done": done,
+                "total": total,
+                "n_levels": int(best.level.size),
+                "score": best.score,
+                "eta_s": eta,
+            }
+        )
