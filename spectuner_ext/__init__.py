@@ -1,4 +1,4 @@
-"""Fit molecular lines under LTE and analyse atomic term systems.
+"""Fit molecular lines under LTE, and determine energy levels of atoms and ions from their lines.
 
 The names below load their modules on first use, so that importing the package costs nothing.
 """
@@ -9,41 +9,63 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 __citation__ = """\
-spectuner-ext: see CITATION.cff in its repository. Please cite the method you used as well,
-  Qiu et al., Spectuner-D1: Spectral Line Fitting of Interstellar Molecules Using Deep Reinforcement Learning,
-  arXiv:2511.21027,
-and the catalogues your lines come from (CDMS: Mueller et al. 2001, 2005, Endres et al. 2016; JPL: Pickett et al.
-1998; Splatalogue: Remijan et al. 2007; SLAIM: Lovas)."""
+spectuner-ext: see CITATION.cff in its repository. Please cite the method you used as well:
+  line fitting: Qiu et al., Spectuner-D1: Spectral Line Fitting of Interstellar Molecules Using Deep Reinforcement
+  Learning, arXiv:2511.21027,
+  and the catalogues your lines come from (CDMS: Mueller et al. 2001, 2005, Endres et al. 2016; JPL: Pickett et al.
+  1998; Splatalogue: Remijan et al. 2007; SLAIM: Lovas);
+  term analysis: Ding et al. 2026, Accelerating Atomic Fine Structure Determination with Graph Reinforcement
+  Learning, Communications Physics, doi:10.1038/s42005-026-02582-y,
+  with the sources of your line list and calculation, and Kramida 2011, Comput. Phys. Commun. 182, 419, if you
+  optimise the levels with LOPT."""
 
 _HOME = {
+    "Analysis": "terms.result",
+    "AnalysisSettings": "terms",
     "Beam": "observation",
     "FitFlag": "fitting",
     "FitResult": "fitting",
     "LTEModel": "lte.model",
+    "Levels": "terms",
     "LineDatabase": "spectroscopy",
+    "LineList": "terms",
     "Observation": "observation",
+    "Request": "terms.request",
+    "TermSystem": "terms",
     "Transitions": "spectroscopy",
     "Window": "observation",
+    "agent_named": "terms.agents",
     "fit_spectrum": "pipeline.spectrum",
     "observe": "observation",
     "read_products": "pipeline.products",
+    "read_system": "terms.readers",
+    "simulate_ion": "terms.simulate",
     "simulate_observation": "pipeline.simulate",
 }
 
 __all__ = [
+    "Analysis",
+    "AnalysisSettings",
     "Beam",
     "FitFlag",
     "FitResult",
     "LTEModel",
+    "Levels",
     "LineDatabase",
+    "LineList",
     "Observation",
+    "Request",
+    "TermSystem",
     "Transitions",
     "Window",
     "__citation__",
     "__version__",
+    "agent_named",
     "fit_spectrum",
     "observe",
     "read_products",
+    "read_system",
+    "simulate_ion",
     "simulate_observation",
 ]
 
@@ -55,6 +77,12 @@ if TYPE_CHECKING:
     from .pipeline.simulate import simulate_observation
     from .pipeline.spectrum import fit_spectrum
     from .spectroscopy import LineDatabase, Transitions
+    from .terms import AnalysisSettings, Levels, LineList, TermSystem
+    from .terms.agents import agent_named
+    from .terms.readers import read_system
+    from .terms.request import Request
+    from .terms.result import Analysis
+    from .terms.simulate import simulate_ion
 
 
 def __getattr__(name: str) -> object:

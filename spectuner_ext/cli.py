@@ -39,7 +39,6 @@ def main() -> None:
 def application() -> typer.Typer:
     """Build the application with all commands that are installed."""
     app = typer.Typer(
-        help="Fit molecular lines under LTE.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -66,7 +65,7 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
     ] = False,
 ) -> None:
-    """Fit molecular lines under LTE."""
+    """Fit molecular lines under LTE, and determine energy levels of atoms and ions from their lines."""
 
 
 def _first_paragraph(function: Callable[..., Any]) -> str:
@@ -95,7 +94,9 @@ def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _catalogue() -> typer.Typer:
-    app = typer.Typer(help="Build and look into line databases.", no_args_is_help=True, rich_markup_mode=None)
+    app = typer.Typer(
+        help="Build and look into molecular line databases.", no_args_is_help=True, rich_markup_mode=None
+    )
     app.command("build")(_build)
     app.command("info")(_info)
     app.command("search")(_search)

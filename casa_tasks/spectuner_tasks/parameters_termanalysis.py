@@ -152,6 +152,14 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         checks.integer(1),
     ),
     Parameter(
+        "nrounds",
+        ("int",),
+        1,
+        "Rounds of repetitions; each leans towards what the best of the earlier rounds share. For "
+        "agent='evidence' with ntrajectories above 1.",
+        checks.integer(1),
+    ),
+    Parameter(
         "seed",
         ("int",),
         0,
@@ -167,6 +175,14 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "published runs of the decision process can be repeated; not for agent='evidence'.",
         checks.choice(COMPAT),
         choices=COMPAT,
+    ),
+    Parameter(
+        "reward",
+        ("string",),
+        "",
+        "Preference score of agent='greedy': 'trained' (the default), 'recovered' (the default with "
+        "compat='paper'; inferred from published logs), or the path of a reward.pth or .json file.",
+        checks.path,
     ),
     Parameter(
         "resume",

@@ -117,6 +117,15 @@ def prepare(values: Mapping[str, Any]) -> PreparedAnalysis:
     InputError
         The message begins with the name of the parameter.
     """
+    if values["nrounds"] > 1 and (values["agent"] != "evidence" or values["ntrajectories"] < 2):
+        raise InputError(
+            f"nrounds: {values['nrounds']} rounds need repetitions to learn from; use agent='evidence' with "
+            "ntrajectories of 2 or more"
+        )
+    if values["reward"] and values["agent"] == "evidence":
+        raise InputError(
+            f"reward: {values['reward']!r} scores the candidates of agent='greedy'; agent='evidence' has its own score"
+        )
     if values["compat"] and values["agent"] == "evidence":
         raise InputError(
             f"compat: {values['compat']!r} repeats runs of the published decision process, which agent='evidence' "
@@ -152,8 +161,15 @@ def _request(values: Mapping[str, Any], n_levels: int | None, decisions: Decisio
         n_workers=values["nworkers"],
         by_hand=decisions.by_hand,
         checkpoint=checkpoint_of(values["outfile"]) if values["outfile"] else None,
-        options={"compat": values["compat"]} if values["compat"] else {},
+        options=_options(values),
     )
+
+
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What only one agent understands."""
+    if values["agent"] == "evidence":
+        return {"rounds": values["nrounds"]} if values["nrounds"] > 1 else {}
+    return {name: values[name] for name in ("compat", "reward") if values[name]}
 
 
 def _n_levels(values: Mapping[str, Any], source: _Source) -> int | None:

@@ -98,7 +98,9 @@ def analysis_words(report: Mapping[str, Any]) -> str:
     """Put the report of a term analysis into words."""
     total = "" if report.get("total") is None else f"/{report['total']}"
     score = "" if report.get("score") is None else f", J {report['score']:.4g}"
-    return f"{report.get('stage', '')} {report.get('done', 0)}{total}: {report.get('n_levels', 0)} levels{score}"
+    return (
+        f"{report.get('stage', '')} {report.get('done', 0)}{total}: {report.get('n_levels', 0)} levels{score}"
+    )
 
 
 def progress_line(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from spectuner_ext.errors import InputError
 from spectuner_ext.terms.agents import agent_named
 from spectuner_ext.terms.products import write_products
 from spectuner_ext.terms.readers.system_files import write_system
@@ -34,9 +35,11 @@ def termanalysis_rl(
     accept: Any = None,
     reject: Any = None,
     ntrajectories: int = 1,
+    nrounds: int = 1,
     seed: int = 0,
     nworkers: int = 1,
     compat: str = "",
+    reward: str = "",
     resume: bool = False,
     plots: bool = True,
     overwrite: bool = False,
@@ -102,7 +105,19 @@ def _run(prepared: PreparedAnalysis, values: Mapping[str, Any]) -> Analysis:
     wanted = values["progress"]
     inner = progress_line(words=analysis_words) if wanted is True else wanted or None
     watch = AnalysisReporter(inner) if inner else None
-    return agent_named(values["agent"])(prepared.system, prepared.settings, prepared.request, watch)
+    agent = agent_named(values["agent"])
+    try:
+        return agent(prepared.system, prepared.settings, prepared.request, watch)
+    except InputError as error:
+        raise InputError(_attributed(str(error))) from error
+
+
+def _attributed(text: str) -> str:
+    """Put the name of the parameter that an agent complains about in front."""
+    for name, sign in (("accept", "accepted "), ("resume", "checkpoint")):
+        if sign in text and not text.startswith(f"{name}:"):
+            return f"{name}: {text}"
+    return text
 
 
 def _result(

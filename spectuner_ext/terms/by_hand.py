@@ -256,9 +256,9 @@ def _check_lines(system: TermSystem, draft: _Draft, tolerance: float) -> None:
 
 def _level(system: TermSystem, given: Any, what: str, *, ground: bool = False) -> int:
     """Id of a level that is given by id or label."""
-    n, labels = len(system.levels), system.levels.label
+    n, labels = len(system.levels), np.char.strip(system.levels.label)
     if isinstance(given, str):
-        found = np.flatnonzero(labels == given)
+        found = np.flatnonzero(labels == given.strip())
         if not found.size:
             near = get_close_matches(given, [str(x) for x in labels if x], n=3, cutoff=0.5)
             told = f"; similar: {', '.join(repr(x) for x in near)}" if near else ""

@@ -6,13 +6,12 @@ The second action space of Ding et al. (TAG-DQN), section 2.3.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from .arrays import BoolArray, FloatArray, IntArray
 from .calibration import Population, Problem
 from .clusters import connections, repeated_energies
-from .joint_fit import shifted_energies
-from .reward import N_FEATURES, line_features, preference_kernel
+from .joint_fit import optimised_candidates
+from .reward import scored_candidates
 
 __all__ = ["Candidates", "find_candidates", "minimum_repeats"]
 
@@ -132,19 +131,17 @@ def find_candidates(
     n_found = offset.size - 1
     if n_found > (settings.max_candidates if limit is None else limit):
         offset, slot, line, implied = offset[:1], slot[:0], line[:0], implied[:0]
-    optimised, score, features = _score(
+    uncertainty = problem.line_uncertainty[line]
+    after, optimised = optimised_candidates(
+        offset, implied, uncertainty**-2.0, column[neighbour[slot]], inverse
+    )
+    features, score = scored_candidates(
         offset,
-        slot,
-        line,
-        implied,
-        neighbour,
-        edge,
-        log_calc,
-        problem.line_uncertainty,
-        problem.line_log_intensity,
-        problem.density,
-        column,
-        inverse,
+        after,
+        uncertainty,
+        problem.line_log_intensity[line],
+        log_calc[slot],
+        problem.density[edge[slot]],
         np.zeros(0) if weights is None else weights,
         c.log_intensity_ratios,
         c.nearest_in_order,
@@ -194,47 +191,3 @@ def _without_forbidden(found: Candidates, problem: Problem) -> Candidates:
         found.log_intensity[take],
         found.n_found,
     )
-
-
-@njit(cache=True, nogil=True)
-def _score(  # type: ignore[no-untyped-def]
-    offset,
-    slot,
-    line,
-    implied,
-    neighbour,
-    edge,
-    log_calc,
-    uncertainty,
-    log_i,
-    density,
-    column,
-    inverse,
-    weights,
-    log_ratios,
-    in_order,
-):
-    """Optimised energy, preference and line features of each candidate."""
-    n = offset.size - 1
-    energy = np.empty(n)
-    score = np.full(n, 0.5)
-    features = np.empty((slot.size, N_FEATURES))
-    for i in range(n):
-        a, b = offset[i], offset[i + 1]
-        unc = uncertainty[line[a:b]]
-        after, energy[i] = shifted_energies(
-            implied[a:b], 1.0 / (unc * unc), column[neighbour[slot[a:b]]], inverse
-        )
-        line_features(
-            after,
-            unc,
-            log_i[line[a:b]],
-            log_calc[slot[a:b]],
-            density[edge[slot[a:b]]],
-            log_ratios,
-            in_order,
-            features[a:b],
-        )
-        if weights.size:
-            score[i] = 1.0 / (1.0 + np.exp(-preference_kernel(features[a:b], weights)))
-    return energy, score, features

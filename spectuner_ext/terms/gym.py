@@ -21,7 +21,7 @@ from gymnasium import spaces  # noqa: E402
 __all__ = ["TermAnalysisEnv"]
 
 
-class TermAnalysisEnv(gymnasium.Env[dict[str, Any], int]):
+class TermAnalysisEnv(gymnasium.Env):  # type: ignore[misc]  # not typed here
     """Term analysis with a fixed number of actions and a mask.
 
     An action is a place in the state's own list: of the levels on offer by increasing id, or of the candidates of
@@ -45,14 +45,14 @@ class TermAnalysisEnv(gymnasium.Env[dict[str, Any], int]):
     True
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012  # declared so by the base class
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # declared so by the base class
 
     def __init__(self, problem: Problem, reward: Reward | None = None) -> None:
         n = len(problem.system.levels)
         self.problem = problem
         self.reward = reward
         self.state: State = reset(problem)
-        self.action_space = spaces.Discrete(max(n, problem.settings.max_candidates + 1))  # type: ignore[assignment]
+        self.action_space = spaces.Discrete(max(n, problem.settings.max_candidates + 1))
         self.observation_space = spaces.Dict(
             {
                 "known": spaces.MultiBinary(n),
@@ -100,7 +100,7 @@ class TermAnalysisEnv(gymnasium.Env[dict[str, Any], int]):
 
     def _info(self) -> dict[str, Any]:
         possible = actions(self.problem, self.state, self.reward)
-        mask = np.zeros(int(self.action_space.n), dtype=np.int8)  # type: ignore[attr-defined]
+        mask = np.zeros(int(self.action_space.n), dtype=np.int8)
         mask[: possible.size] = 1
         energies: FloatArray = np.empty(0)
         if self.state.selected >= 0:

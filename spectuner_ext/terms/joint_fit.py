@@ -9,7 +9,7 @@ optimisation of `level_fit`.
 import numpy as np
 from numba import njit
 
-__all__ = ["extended_fit", "shifted_energies"]
+__all__ = ["extended_fit", "optimised_candidates", "shifted_energies"]
 
 
 @njit(cache=True, nogil=True)
@@ -58,6 +58,17 @@ def shifted_energies(implied, weight, column, inverse):  # type: ignore[no-untyp
     for i in range(k):
         mean_after += weight[i] * (after[i] - implied[0])
     return after, implied[0] + mean_after / total
+
+
+@njit(cache=True, nogil=True)
+def optimised_candidates(offset, implied, weight, column, inverse):  # type: ignore[no-untyped-def]
+    """`shifted_energies` of many candidates, each the part of the arrays between two offsets."""
+    energy = np.empty(offset.size - 1)
+    after = np.empty(implied.size)
+    for i in range(energy.size):
+        a, b = offset[i], offset[i + 1]
+        after[a:b], energy[i] = shifted_energies(implied[a:b], weight[a:b], column[a:b], inverse)
+    return after, energy
 
 
 @njit(cache=True, nogil=True)

@@ -113,7 +113,7 @@ def write_products(
     plots : bool
         Also draw ``.png``. A picture that cannot be drawn is left out with a `SpectunerWarning`.
     log : sequence of str
-        Lines of the ``.log`` after the summary of the run.
+        Lines of the ``.log``; the summary of the run when left out.
     evaluation : Evaluation, optional
         Of this run against a key; adds reliability and precision to the picture and the metrics to the record.
 
@@ -135,7 +135,7 @@ def write_products(
         "undetermined": undetermined_table(analysis),
     }
     record = _record(analysis, call, provenance, evaluation)
-    words = [*summary_lines(analysis), *log]
+    words = list(log) or summary_lines(analysis)
     writers: dict[str, Callable[[Path], None]] = {
         **{f"{name}.ecsv": _ecsv_writer(table) for name, table in tables.items()},
         "fits": lambda path: _hdus(tables, record).writeto(path),

@@ -15,7 +15,7 @@ from numba import njit
 from ..errors import InputError
 from .arrays import FloatArray
 
-__all__ = ["N_FEATURES", "N_WEIGHTS", "Reward", "load_reward", "preference"]
+__all__ = ["N_FEATURES", "N_WEIGHTS", "Reward", "load_reward", "preference", "scored_candidates"]
 
 N_FEATURES = 7
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -211,3 +211,30 @@ def preference(features: FloatArray, weights: FloatArray) -> float:
     """
     logit = float(preference_kernel(np.asarray(features, dtype=np.float64), weights))
     return float(1.0 / (1.0 + np.exp(-logit))) if logit >= 0 else float(np.exp(logit) / (1.0 + np.exp(logit)))
+
+
+@njit(cache=True, nogil=True)
+def scored_candidates(  # type: ignore[no-untyped-def]
+    offset, implied, uncertainty, log_i, log_i_calc, density, weights, log_ratios, in_order
+):
+    """Line features and preferences of many candidates, each the part of the arrays between two offsets.
+
+    Without weights the preference is 0.5.
+    """
+    score = np.full(offset.size - 1, 0.5)
+    features = np.empty((implied.size, N_FEATURES))
+    for i in range(score.size):
+        a, b = offset[i], offset[i + 1]
+        line_features(
+            implied[a:b],
+            uncertainty[a:b],
+            log_i[a:b],
+            log_i_calc[a:b],
+            density[a:b],
+            log_ratios,
+            in_order,
+            features[a:b],
+        )
+        if weights.size:
+            score[i] = 1.0 / (1.0 + np.exp(-preference_kernel(features[a:b], weights)))
+    return features, score

@@ -1,15 +1,18 @@
 """The task with its real agents: no key is opened, workers and interruptions change nothing, hands are obeyed."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spectuner_ext.errors import InputError
 from spectuner_ext.terms.agents import AGENTS, agent_named
 from spectuner_ext.terms.readers import write_folder
 from spectuner_ext.terms.simulate import simulate_ion
@@ -138,7 +141,7 @@ def test_killed_run_goes_on_to_the_same_result(same_tables, uninterrupted, folde
 def test_checkpoint_of_another_call_is_refused(folder, tmp_path):
     outfile = str(tmp_path / "run")
     subprocess.run([sys.executable, "-c", KILLED, str(folder), outfile], capture_output=True)
-    with pytest.raises(ValueError, match="checkpoint"):
+    with pytest.raises(InputError, match=r"^resume: .*run\.checkpoint.*belongs to a run with other"):
         termanalysis_rl(folder, outfile, resume=True, **{**REPEATED, "seed": 4})
 
 
@@ -150,6 +153,39 @@ def test_cancelled_run_goes_on_to_the_same_result(same_tables, uninterrupted, fo
     )
     assert half["summary"]["outcome"] == "CANCELLED"
     same_tables(uninterrupted, termanalysis_rl(folder, outfile, resume=True, **REPEATED))
+
+
+INTERRUPTED = """
+import sys
+from spectuner_tasks.command_line import RUNS
+RUNS["termanalysis_rl"](
+    False, infile=sys.argv[1], outfile=sys.argv[2], ntrajectories=400, nworkers=2, seed=3, plots=False
+)
+"""
+
+
+def test_interrupt_of_a_process_group(folder, tmp_path):
+    """Ctrl-C in a terminal reaches the workers too; what is found is kept nevertheless."""
+    outfile = tmp_path / "run"
+    checkpoint = Path(f"{outfile}.checkpoint")
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(folder), str(outfile)],
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode == 130, err
+    assert "CANCELLED" in out
+    assert "Traceback" not in err
+    assert "--resume goes on" in err
+    assert checkpoint.exists()
 
 
 # ------------------------------------------------------------------------------------------ by hand

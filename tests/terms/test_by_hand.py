@@ -77,6 +77,12 @@ def test_units_and_text(system):
     assert row == row_of(system, 20000.5)
 
 
+def test_blanks_around_a_label_do_not_count(system):
+    levels = replace(system.levels, label=np.array(["a5D", "a5D", "a3P", "z5F", " y5F ", "e5D"]))
+    padded = replace(system, levels=levels)
+    assert decide(padded, reject=["y5F", "e5D  "]).by_hand.reject_levels == {4, 5}
+
+
 def test_one_item_needs_no_list(system):
     assert decide(system, reject=5).by_hand.reject_levels == {5}
     assert decide(system, {"level": 3, "energy": 20000.5}).by_hand.accept_levels == ((3, 20000.5),)

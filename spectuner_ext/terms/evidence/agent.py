@@ -2,28 +2,34 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
+from ...errors import InputError
 from ..arrays import FloatArray, IntArray
 from ..labels import LabelGroups, label_groups
 from ..request import Request, Watch
 from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
 from ..settings import AnalysisSettings
 from ..system import TermSystem
-from .confidence import calibrated, hide_known
+from .confidence import calibrated, doubt_of, hide_known
 from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
+from .search import drop_orphans
 from .state import SearchState
 from .trajectory import Trajectory, run_trajectory
 from .undetermined import left_undetermined
 
 __all__ = ["evidence"]
+
+FORMAT = 1
+"""Of the checkpoint; to be raised when a repetition with the same inputs gives another result."""
+
+FEWEST_LINES_IN_LIST = 3
 
 SEARCH_PROBABILITY = 0.5
 """Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
@@ -51,7 +57,17 @@ def evidence(
     Returns
     -------
     Analysis
+
+    Raises
+    ------
+    InputError
+        A line list with fewer than three lines; a checkpoint of another run.
     """
+    if len(system.lines) < FEWEST_LINES_IN_LIST:
+        raise InputError(
+            f"{system.lines.source or 'line list'}: {len(system.lines)} lines; an analysis needs at least "
+            f"{FEWEST_LINES_IN_LIST}"
+        )
     began, cpu = time.monotonic(), time.process_time()
     model: EvidenceModel = request.options.get("model") or model_for(settings)
     groups = _groups(system, request.options.get("configuration"))
@@ -89,7 +105,9 @@ def evidence(
         "labels_recognised": label_groups(system.levels).recognised,
         "hidden_known_tested": len(hidden.level),
         "hidden_known_first": int(np.count_nonzero(hidden.right)),
-        "hidden_known_expected": float(np.sum(calibrated(hidden.log_odds, hidden.n_lines))),
+        "hidden_known_expected": float(
+            np.sum(calibrated(hidden.log_odds, hidden.n_lines, doubt_of(hidden.log_odds)))
+        ),
     }
     return Analysis(
         system,
@@ -97,7 +115,7 @@ def evidence(
         "evidence",
         levels,
         lines,
-        left_undetermined(state, dropped, request.min_probability),
+        left_undetermined(state, dropped, request.min_probability, doubt_of(best.log_odds)),
         outcome,
         best.score,
         summary,
@@ -122,23 +140,33 @@ def _fingerprint(
 ) -> str:
     """Hash of all that a repetition depends on; the number of workers and of repetitions is not among it."""
     digest = hashlib.sha256()
-    parts: Sequence[NDArray[Any]] = (
-        system.levels.energy, system.levels.label, system.transitions.upper, system.transitions.lower,
-        system.transitions.g_a, system.lines.wavenumber, system.lines.uncertainty, system.lines.intensity,
-        system.lines.snr, system.known.level, system.known.energy, system.classified.wavenumber,
-    )  # fmt: skip
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes())
+    for part in (system.levels, system.transitions, system.lines, system.known, system.classified):
+        for field in fields(part):
+            value = getattr(part, field.name)
+            if isinstance(value, np.ndarray) and field.name != "provenance":
+                digest.update(field.name.encode())
+                digest.update(np.ascontiguousarray(value).tobytes())
     by_hand = request.by_hand
-    hand = [
-        by_hand.accept_levels, by_hand.accept_lines, sorted(by_hand.reject_levels), by_hand.reject_energies,
-        sorted(by_hand.reject_lines),
-    ]  # fmt: skip
+    configuration = request.options.get("configuration")
+    if isinstance(configuration, Mapping):
+        configuration = sorted(configuration.items())
+    rounds = int(request.options.get("rounds", 1))
     rest = (
-        settings, model, request.n_levels, request.min_probability, request.seed, hand,
-        request.options.get("rounds", 1), request.options.get("configuration"),
-        request.n_trajectories if int(request.options.get("rounds", 1)) > 1 else None, __version__,
-    )  # fmt: skip
+        settings,
+        model,
+        request.n_levels,
+        request.min_probability,
+        request.seed,
+        by_hand.accept_levels,
+        by_hand.accept_lines,
+        sorted(by_hand.reject_levels),
+        by_hand.reject_energies,
+        sorted(by_hand.reject_lines),
+        rounds,
+        configuration if configuration is None else [str(c) for c in configuration],
+        request.n_trajectories if rounds > 1 else None,
+        FORMAT,
+    )
     digest.update(repr(rest).encode())
     return digest.hexdigest()
 
@@ -167,16 +195,17 @@ def _judged(
 ) -> tuple[DeterminedLevels, AssignedLines, dict[int, tuple[float, float, int]]]:
     """Probabilities; levels below the wanted one are taken back, and what hangs on them alone with them."""
     n_lines = np.array([state.lines_of(int(k)).size for k in run.level], dtype=np.int64)
-    probability = calibrated(run.log_odds, n_lines)
-    by_hand = {level for level, _ in state.by_hand.accept_levels}
-    probability[np.isin(run.level, list(by_hand))] = 1.0
+    doubt = doubt_of(run.log_odds)
+    probability = calibrated(run.log_odds, n_lines, doubt)
+    probability[np.isin(run.level, list(state.by_hand_levels))] = 1.0
     keep = probability >= min_probability
+    for level in run.level[~keep]:
+        state.take_back(int(level))
+    keep &= ~np.isin(run.level, drop_orphans(state))
     dropped = {
         int(run.level[i]): (float(run.energy[i]), float(probability[i]), int(n_lines[i]))
         for i in np.flatnonzero(~keep)
     }
-    for level in dropped:
-        state.take_back(level)
     state.refit()
     kept = run.level[keep]
     levels = DeterminedLevels(

@@ -8,29 +8,58 @@ from ..arrays import BoolArray, FloatArray, IntArray
 from .search import MIN_LINES, MOVED_CM, log_odds_of
 from .state import SearchState
 
-__all__ = ["Hidden", "calibrated", "hide_known"]
+__all__ = ["Hidden", "calibrated", "doubt_of", "hide_known"]
 
-INTERCEPT, SLOPE, PER_LINE, CAP = 0.0, 1.0, 0.0, 8.0
+INTERCEPT, SLOPE, PER_LINE, DOUBT, CAP = -0.903, 0.602, -0.186, 0.0, 8.0
 """Coefficients of the map, fitted by ``benchmarks/term_confidence.py`` to simulated ions; docs/term_analysis.md."""
 
 FEWEST_LINES, MOST_LINES = 2, 6
 
 
-def calibrated(log_odds: FloatArray, n_lines: IntArray) -> FloatArray:
+def doubt_of(log_odds: FloatArray) -> float:
+    """Mean of one minus the raw probability over the levels of a run: how much of it stands on thin ice.
+
+    A run with many unsure levels has accepted some that are wrong, and these lend support to others.
+    """
+    return float(np.mean(1.0 / (1.0 + np.exp(np.clip(log_odds, -CAP, CAP))))) if log_odds.size else 0.0
+
+
+def chain_support(state: SearchState) -> FloatArray:
+    """How well each determined level hangs on the start levels; (n_found,), in the order of `state.found`.
+
+    ``q = sigma(odds at acceptance) x`` the second largest q among the levels that were there before it and that its
+    lines lead to; start levels have q = 1. A false level early on lowers the q of all that was built upon it, however
+    well they agree among themselves.
+    """
+    support = {int(k): 1.0 for k in state.system.known.level}
+    upper, lower = state.system.transitions.upper, state.system.transitions.lower
+    for level in state.found:
+        t = state.transition_of[state.lines_of(int(level))]
+        partners = np.unique(np.where(upper[t] == level, lower[t], upper[t]))
+        before = sorted((support[int(k)] for k in partners if int(k) in support), reverse=True)
+        second = before[1] if len(before) > 1 else 0.5 * before[0] if before else 0.25
+        own = 1.0 / (1.0 + np.exp(-np.clip(state.log_odds[int(level)], -CAP, CAP)))
+        support[int(level)] = float(own * second)
+    return np.array([support[int(k)] for k in state.found], dtype=np.float64)
+
+
+def calibrated(log_odds: FloatArray, n_lines: IntArray, doubt: float) -> FloatArray:
     """Probability that a determined energy is right.
 
-    ``logit P = a + b min(ln odds, cap) + c (n - 2)`` with n the number of lines, between 2 and 6. Leave-one-out
-    odds are too sure of themselves because the level was chosen for them, and because the tails of the model are
-    not those of nature.
+    ``logit P = a + b min(ln odds, cap) + c (n - 2) + d q`` with n the number of lines, between 2 and 6, and q the
+    doubt of the run. Leave-one-out odds are too sure of themselves because the level was chosen for them, because the
+    tails of the model are not those of nature, and because wrong levels support each other.
 
     Parameters
     ----------
     log_odds : array, (n,)
         Natural leave-one-out log odds.
     n_lines : array of int, (n,)
+    doubt : float
+        See `doubt_of`.
     """
     lines = np.clip(n_lines, FEWEST_LINES, MOST_LINES) - FEWEST_LINES
-    x = INTERCEPT + SLOPE * np.clip(log_odds, -CAP, CAP) + PER_LINE * lines
+    x = INTERCEPT + SLOPE * np.clip(log_odds, -CAP, CAP) + PER_LINE * lines + DOUBT * doubt
     return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 

@@ -51,9 +51,9 @@ def detection_limit(
     n = int(np.ceil((lines.wavenumber[-1] - start) / step)) + 1
     grid = start + step * np.arange(n)
     middle = np.searchsorted(lines.wavenumber, grid)
-    half = min(n_near, len(lines)) // 2
+    half = max(min(n_near, len(lines)) // 2, 1)
     low = np.clip(middle - half, 0, max(len(lines) - 2 * half, 0))
-    medians = np.array([np.median(log_ratio[a : a + max(2 * half, 1)]) for a in low])
+    medians = np.array([np.median(log_ratio[a : a + 2 * half]) for a in low])
     return DetectionLimit(start, step, np.log10(snr) - medians)
 
 

@@ -28,7 +28,8 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 NEGLIGIBLE = 12.0
 """Candidates whose rough evidence is lower than the best by this (in ln), and 0.3 a transition, are not looked at."""
 IRRELEVANT = -3.0
-"""A line that speaks less for a candidate than this (in ln) does not pull at its energy or offset."""
+"""A line that speaks less for a candidate than this (in ln) has no part in the shared offset; one that speaks against
+it (below 0) has a hundredth of its weight in the energy."""
 
 
 class Graph(NamedTuple):
@@ -337,6 +338,14 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                 banned = True
         if banned:
             continue
+        # one line is one transition of a level: the one that it speaks for most
+        for e in range(n_edges):
+            for other_e in range(e):
+                if best[e] >= 0 and best[other_e] >= 0 and line[best[e]] == line[best[other_e]]:
+                    if best_worth[e] > best_worth[other_e]:
+                        best[other_e] = -1
+                    else:
+                        best[e] = -1
         # the offset that the lines of this upper level share
         precision, moment = 1.0 / sd_level**2, 0.0
         for e in range(n_edges):
@@ -357,6 +366,8 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                 w = other[e] - here
                 predicted = base[e]
                 sd = spread[e]
+            if w < numbers.low or w > numbers.high:
+                continue
             over = predicted - _on_grid(w, numbers.limit_start, numbers.limit_step, log_limit)
             seen = _normal_cdf(over / math.sqrt(sd**2 + numbers.sd_limit**2))
             hidden = 0.0

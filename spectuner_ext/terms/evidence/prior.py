@@ -118,6 +118,8 @@ def energy_prior(
     if not known.size:
         return EnergyPrior(np.zeros(n), np.full(n, wide * scale), (1.0, 1.0), flat)
     shared = _shared_covariance(groups, levels, known, known)
+    # what a label does not tell is shared with no other level, but varies as much
+    np.fill_diagonal(shared, sum(v**2 for v in SHARED_CM.values()))
     best, best_value = None, -np.inf
     for s, o in _scales_to_try(known.size, last):
         inverse = np.linalg.inv(shared * s**2 + np.eye(known.size) * ((OWN_CM * o) ** 2 + FLOOR_CM**2))
@@ -128,7 +130,14 @@ def energy_prior(
         if value > best_value:
             best, best_value = (s, o, inverse, error, variance), value
     assert best is not None
-    s, o, inverse, error, variance = best
+    s, o, _, error, variance = best
+    own = (OWN_CM * o) ** 2 + FLOOR_CM**2
+    # a level that is far off pulls less at the others, as under Student tails
+    extra = own * (np.maximum((FREEDOM + error**2 / variance) / (FREEDOM + 1.0), 1.0) - 1.0)
+    inverse = np.linalg.inv(shared * s**2 + np.diag(own + extra))
+    variance = 1.0 / np.diag(inverse)
+    error = (inverse @ shift) * variance
+    variance = np.maximum(variance - extra, FLOOR_CM**2)
     everything = np.arange(n)
     cross = _shared_covariance(groups, levels, everything, known) * s**2
     mean = cross @ (inverse @ shift)

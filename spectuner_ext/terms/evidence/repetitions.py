@@ -5,6 +5,8 @@ The one home of joblib (a requirement of spectral-cube): its loky back end start
 """
 
 import json
+import signal
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +68,12 @@ def run_repetition(
     )
 
 
+def _in_worker(*arguments: Any) -> Trajectory:
+    """Run once in a process that leaves an interrupt from the terminal to its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run_repetition(*arguments)
+
+
 def run_repetitions(
     first: Trajectory,
     system: TermSystem,
@@ -115,7 +123,7 @@ def run_repetitions(
             )
         else:
             finished = Parallel(n_jobs=request.n_workers, return_as="generator")(
-                delayed(run_repetition)(i, system, settings, groups, model, request, min_log_odds, bias)
+                delayed(_in_worker)(i, system, settings, groups, model, request, min_log_odds, bias)
                 for i in missing
             )
         stopped = False
@@ -126,7 +134,11 @@ def run_repetitions(
                 stopped = True
                 break
         if stopped:
-            finished.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # joblib: results of running tasks are thrown away
+                finished.close()
             break
     return [runs[i] for i in sorted(runs)]
 

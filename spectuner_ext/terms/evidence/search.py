@@ -8,7 +8,15 @@ from ..arrays import FloatArray, IntArray
 from .kernel import Scores
 from .state import SearchState
 
-__all__ = ["accept_confident", "final_odds", "leave_one_out", "log_odds_of", "objective", "sweep"]
+__all__ = [
+    "accept_confident",
+    "drop_orphans",
+    "final_odds",
+    "leave_one_out",
+    "log_odds_of",
+    "objective",
+    "sweep",
+]
 
 MOVED_CM = 0.05
 """A level that comes back further from where it was has moved."""
@@ -202,17 +210,16 @@ def sweep(state: SearchState, *, min_log_odds: float) -> int:
     int
         Levels that moved or were dropped.
     """
-    by_hand = {level for level, _ in state.by_hand.accept_levels}
     changed = 0
     for level in sorted(state.order, key=lambda k: (state.log_odds[k], k)):
-        if level not in state.order or level in by_hand:
+        if level not in state.order or level in state.by_hand_levels:
             continue
         before, order = float(state.energy[level]), state.order[level]
         shared = state.claims_between(level, state.dependants_of(level, MIN_LINES))
         odds, scores, lines = leave_one_out(state, level)
         if odds < min_log_odds:
             changed += 1
-            _drop_orphans(state, by_hand)
+            drop_orphans(state)
             continue
         energy = float(scores.energy[0, 0])
         state.accept(level, energy, float(scores.energy_sd[0, 0]), odds, lines, order=order)
@@ -220,19 +227,23 @@ def sweep(state: SearchState, *, min_log_odds: float) -> int:
             state.claim([pair for pair in shared if not state.claimed[pair[1]]])
         else:
             changed += 1
-            _drop_orphans(state, by_hand)
+            drop_orphans(state)
     state.refit()
     return changed
 
 
-def _drop_orphans(state: SearchState, by_hand: set[int]) -> None:
-    """Drop levels that have lost too many lines, until none has."""
+def drop_orphans(state: SearchState) -> list[int]:
+    """Take back levels that have lost too many lines, until none has; returns them."""
+    dropped: list[int] = []
     while True:
-        orphans = [k for k in state.order if k not in by_hand and state.lines_of(k).size < MIN_LINES]
+        orphans = [
+            k for k in state.order if k not in state.by_hand_levels and state.lines_of(k).size < MIN_LINES
+        ]
         if not orphans:
-            return
+            return dropped
         for level in orphans:
             state.take_back(level)
+        dropped += orphans
 
 
 def objective(log_odds: FloatArray) -> float:

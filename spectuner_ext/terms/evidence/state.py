@@ -64,6 +64,7 @@ class SearchState:
         self.energy_sd: FloatArray = np.full(self.n_levels, np.nan)
         given = system.known.uncertainty
         self.energy_sd[system.known.level] = np.where(given > 0, given, model.known_sd)
+        self.by_hand_levels: set[int] = set()
         self.order: dict[int, int] = {}
         self.log_odds: dict[int, float] = {}
         self.fixed: FloatArray = self._fixed_at_start()
@@ -74,8 +75,10 @@ class SearchState:
             np.array([k for k, _ in by_hand.reject_energies], dtype=np.int64),
             np.array([e for _, e in by_hand.reject_energies], dtype=np.float64),
         )
+        self.pinned_lines: BoolArray = np.zeros(len(lines), dtype=np.bool_)
         self._accept_by_hand()
         self.refit()
+        self._lines_of_pinned()
 
     def _slots(self) -> None:
         """Every transition from both of its levels."""
@@ -134,14 +137,36 @@ class SearchState:
         return np.asarray(fixed)
 
     def _accept_by_hand(self) -> None:
-        pair = {(int(u), int(low)): i for i, (u, low) in enumerate(zip(*self._pairs(), strict=True))}
-        for line, lower, upper in self.by_hand.accept_lines:
-            self.claimed[line] = True
-            self.transition_of[line] = pair.get((upper, lower), -1)
+        """Lines and levels that a person decided; a line whose other level is known gives the level's energy."""
+        upper, lower = self._pairs()
+        pair = {(int(u), int(low)): i for i, (u, low) in enumerate(zip(upper, lower, strict=True))}
         for level, energy in self.by_hand.accept_levels:
             self.energy[level] = self.fixed[level] = energy
             self.energy_sd[level] = max(self.settings.tolerance / 2.0, self.model.known_sd)
-            self.order[level], self.log_odds[level] = len(self.order), np.inf
+            self._note(level)
+        for line, low, up in self.by_hand.accept_lines:
+            self.claimed[line] = self.pinned_lines[line] = True
+            self.transition_of[line] = pair.get((up, low), -1)
+            for level, other, sign in ((up, low, 1.0), (low, up, -1.0)):
+                if np.isnan(self.energy[level]) and np.isfinite(self.energy[other]):
+                    self.energy[level] = self.energy[other] + sign * self.wavenumber[line]
+                    self.energy_sd[level] = self.line_sd[line]
+                    self._note(level)
+
+    def _note(self, level: int) -> None:
+        self.by_hand_levels.add(level)
+        self.order[level], self.log_odds[level] = len(self.order), np.inf
+
+    def _lines_of_pinned(self) -> None:
+        """Claim the lines that a level has at the energy that a person, or a line of theirs, gave."""
+        for level in sorted(self.by_hand_levels):
+            energy, sd = float(self.energy[level]), float(self.energy_sd[level])
+            self.energy[level] = np.nan
+            self.score([level], near=np.array([energy]))
+            self.energy[level], self.energy_sd[level] = energy, sd
+            self.claim(self.matched(level))
+        if self.by_hand_levels:
+            self.refit()
 
     def _pairs(self) -> tuple[IntArray, IntArray]:
         return self.system.transitions.upper, self.system.transitions.lower
@@ -240,7 +265,8 @@ class SearchState:
         return [(int(a), int(b)) for a, b in zip(t[inside], lines[inside], strict=True)]
 
     def release(self, lines: IntArray) -> None:
-        """Give lines back to the pool."""
+        """Give lines back to the pool, except those that a person assigned."""
+        lines = lines[~self.pinned_lines[lines]]
         self.transition_of[lines] = -1
         self.claimed[lines] = False
 
@@ -255,6 +281,8 @@ class SearchState:
         upper, lower = self._pairs()
         lines = np.flatnonzero(self.transition_of >= 0)
         t = self.transition_of[lines]
+        both = np.isfinite(self.energy[upper[t]]) & np.isfinite(self.energy[lower[t]])
+        lines, t = lines[both], t[both]
         self._fit_levels(lines, lower[t], upper[t])
         c, model = self.system.classified, self.model
         log_i = np.concatenate([np.log10(c.intensity), self.log_intensity[lines]])
@@ -277,7 +305,8 @@ class SearchState:
             scale=model.prior_scale, last=self.prior.scales if self.prior else None,
         )  # fmt: skip
         self._set_windows()
-        low, high = self.settings.spectral_range
+        low = max(self.settings.spectral_range[0], float(self.wavenumber[0]) - model.reach)
+        high = min(self.settings.spectral_range[1], float(self.wavenumber[-1]) + model.reach)
         self.numbers = Numbers(
             intercept, slope, low, high, self.settings.energy_window, self.limit.start, self.limit.step,
             float(np.log10(model.snr_expected / model.snr_limit)), model.sd_line, model.sd_level, model.sd_limit,
@@ -306,23 +335,22 @@ class SearchState:
         """Joint least squares; a line off by more than its uncertainty counts as one of the wide part."""
         if not lines.size:
             return
-        sd, model = self.line_sd[lines], self.model
+        c, model = self.system.classified, self.model
+        wavenumber, sd = self.wavenumber[lines], self.line_sd[lines]
+        if self.settings.float_levels:
+            lower, upper = np.concatenate([lower, c.lower]), np.concatenate([upper, c.upper])
+            wavenumber, sd = np.concatenate([wavenumber, c.wavenumber]), np.concatenate([sd, c.uncertainty])
         wide = np.hypot(sd, model.wide_sd)
-        residual = self.wavenumber[lines] - self.energy[upper] + self.energy[lower]
+        residual = wavenumber - self.energy[upper] + self.energy[lower]
         for _ in range(2):
             narrow_f = (1.0 - model.wide_share) * np.exp(-0.5 * (residual / sd) ** 2) / sd
             wide_f = model.wide_share * np.exp(-0.5 * (residual / wide) ** 2) / wide + 1e-300
             weight = (narrow_f / sd**2 + wide_f / wide**2) / (narrow_f + wide_f)
             fit = fit_levels(
-                lower,
-                upper,
-                self.wavenumber[lines],
-                weight**-0.5,
-                n_levels=self.n_levels,
-                fixed_energy=self.fixed,
+                lower, upper, wavenumber, weight**-0.5, n_levels=self.n_levels, fixed_energy=self.fixed
             )
-            residual = fit.residual
-        levels = self.found[np.isfinite(fit.energy[self.found]) & np.isnan(self.fixed[self.found])]
+            residual = np.where(np.isfinite(fit.residual), fit.residual, residual)
+        levels = np.flatnonzero(np.isfinite(fit.energy) & np.isnan(self.fixed) & np.isfinite(self.energy))
         self.energy[levels] = fit.energy[levels]
         self.energy_sd[levels] = np.hypot(fit.uncertainty[levels], model.known_sd)
 

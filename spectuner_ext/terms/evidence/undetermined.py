@@ -17,7 +17,7 @@ CLOSE = 2.0
 
 
 def left_undetermined(
-    state: SearchState, dropped: dict[int, tuple[float, float, int]], min_probability: float
+    state: SearchState, dropped: dict[int, tuple[float, float, int]], min_probability: float, doubt: float
 ) -> Undetermined:
     """List the unknown levels that the spectrum should show, or would show if it were wider.
 
@@ -28,12 +28,14 @@ def left_undetermined(
         Levels that the search found and the wanted probability left out.
     min_probability : float
         That was wanted.
+    doubt : float
+        Of the run, see `confidence.doubt_of`.
     """
     rejected = np.array(sorted(state.by_hand.reject_levels), dtype=np.int64)
     ids = np.union1d(state.unknown, rejected)
     scores = state.score(ids)
     odds = log_odds_of(scores)
-    chance = calibrated(odds, scores.n_lines[:, 0])
+    chance = calibrated(odds, scores.n_lines[:, 0], doubt)
     rows = []
     for i, level in enumerate(int(k) for k in ids):
         outside = _outside(state, level) if scores.n_expected[i] < MIN_LINES else ""

@@ -1,0 +1,84 @@
+"""Probabilities from odds, and the hiding of known levels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spectuner_ext.terms.evidence.confidence import calibrated, hide_known
+from spectuner_ext.terms.evidence.model import model_for
+from spectuner_ext.terms.evidence.state import SearchState
+from spectuner_ext.terms.labels import label_groups
+from spectuner_ext.terms.request import ByHand
+from spectuner_ext.terms.simulate import simulate_ion
+from spectuner_ext.terms.simulated_spectrum import Conditions
+
+CLEAN = Conditions(
+    configuration_error=100.0, parent_error=30.0, term_error=30.0, level_error=20.0, g_a_error=(0.03, 0.1),
+    departure=0.0, population_scatter=0.0, tail=(0.0, 5.0, 10.0),
+)  # fmt: skip
+
+
+def start(ion):
+    return SearchState(
+        ion.system, ion.settings, label_groups(ion.system.levels), model_for(ion.settings), ByHand()
+    )
+
+
+@pytest.mark.parametrize("n_lines", [2, 3, 6, 40])
+def test_probability_rises_with_the_odds(n_lines):
+    odds = np.array([-np.inf, -30.0, -5.0, -1.0, 0.0, 1.0, 2.0, 4.0, 7.0, 12.0, 27.6, np.inf])
+    probability = calibrated(odds, np.full(odds.size, n_lines), doubt=0.0)
+    assert np.all(np.diff(probability) >= 0)
+    assert np.all(np.diff(probability[3:9]) > 0)
+    assert np.all((probability > 0) & (probability < 1))
+    assert probability[0] < 0.1
+    assert probability[-1] > 0.9
+
+
+def test_probability_of_nothing():
+    assert calibrated(np.empty(0), np.empty(0, dtype=np.int64), doubt=0.0).shape == (0,)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return simulate_ion(n_levels=120, seed=5, conditions=CLEAN)
+
+
+def test_hidden_levels_of_a_clean_ion_are_found_again(clean):
+    hidden = hide_known(start(clean))
+    assert hidden.level.size >= 10
+    assert np.all(np.isin(hidden.level, clean.system.known.level))
+    assert 0 not in hidden.level
+    assert hidden.right.mean() > 0.95
+    assert np.median(hidden.log_odds[hidden.right]) > 5
+    assert np.all(hidden.n_lines[hidden.right & (hidden.log_odds > 0)] >= 2)
+
+
+def test_hiding_leaves_the_state_as_it_was(clean):
+    state = start(clean)
+    names = ("energy", "energy_sd", "claimed", "transition_of", "log_density", "bottom", "top", "fixed")
+    before = {name: getattr(state, name).tobytes() for name in names}
+    numbers, order = state.numbers, dict(state.order)
+    hide_known(state)
+    assert {name: getattr(state, name).tobytes() for name in names} == before
+    assert state.numbers == numbers
+    assert state.order == order
+
+
+def test_wrong_known_levels_are_not_found_where_they_are_said_to_be(clean):
+    """The check has teeth: known energies that are off by 7 cm^-1 have no lines there."""
+    known = clean.system.known
+    wrong = known.level[[3, 5]]
+    energy = known.energy.copy()
+    energy[[3, 5]] += 7.0
+    classified = clean.system.classified
+    keep = ~(np.isin(classified.lower, wrong) | np.isin(classified.upper, wrong))
+    system = replace(clean.system, known=replace(known, energy=energy), classified=classified.select(keep))
+    hidden = hide_known(
+        SearchState(system, clean.settings, label_groups(system.levels), model_for(clean.settings), ByHand())
+    )
+    tested = np.isin(hidden.level, wrong)
+    assert tested.any()
+    assert not hidden.right[tested].any()
+    assert hidden.right[~tested].mean() > 0.9
