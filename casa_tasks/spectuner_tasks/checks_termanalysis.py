@@ -12,7 +12,7 @@ from spectuner_ext.terms.agents import AGENTS
 from spectuner_ext.terms.system import TermSystem
 from spectuner_ext.units import to_array
 
-from .checks import absolute
+from .checks import absolute, path
 
 __all__ = [
     "LINE_OPTIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "kaysers",
     "not_negative_number",
     "probability",
+    "reward",
     "source",
     "spectral_range",
 ]
@@ -31,6 +32,9 @@ PARTS = ("system", "lines", "theory", "levels", "transitions", "known_levels", "
 
 LINE_OPTIONS = ("ion", "name", "air", "unit", "uncertainty", "intensity", "snr")
 """Keys beside them that say how the parts are read; see `spectuner_ext.terms.readers.read_system`."""
+
+REWARDS = ("trained", "recovered")
+"""Scores of the greedy agent that are shipped."""
 
 KAYSER = u.cm**-1
 
@@ -156,3 +160,8 @@ def by_hand(value: Any, name: str) -> list[Any]:
             f"{name}: must be a list with items such as {{'level': 545, 'energy': 68347.58}}, got {value!r}"
         )
     return sorted(items, key=str) if isinstance(items, set | frozenset) else list(items)
+
+
+def reward(value: object, name: str) -> str:
+    """Take the name of a shipped score, or a file."""
+    return value if isinstance(value, str) and value in REWARDS else path(value, name)

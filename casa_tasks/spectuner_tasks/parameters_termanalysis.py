@@ -9,6 +9,7 @@ from .checks_termanalysis import (
     kaysers,
     not_negative_number,
     probability,
+    reward,
     source,
     spectral_range,
 )
@@ -182,7 +183,7 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "",
         "Preference score of agent='greedy': 'trained' (the default), 'recovered' (the default with "
         "compat='paper'; inferred from published logs), or the path of a reward.pth or .json file.",
-        checks.path,
+        reward,
     ),
     Parameter(
         "resume",
