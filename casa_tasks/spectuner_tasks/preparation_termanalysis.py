@@ -124,7 +124,7 @@ def prepare(values: Mapping[str, Any]) -> PreparedAnalysis:
         )
     if values["reward"] and values["agent"] == "evidence":
         raise InputError(
-            f"reward: {values['reward']!r} scores the candidates of agent='greedy'; agent='evidence' has its own score"
+            f"reward: {values['reward']!r} scores the candidates of agent='greedy'; agent='evidence' has its own"
         )
     if values["compat"] and values["agent"] == "evidence":
         raise InputError(

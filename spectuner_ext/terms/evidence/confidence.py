@@ -38,7 +38,7 @@ def chain_support(state: SearchState) -> FloatArray:
         partners = np.unique(np.where(upper[t] == level, lower[t], upper[t]))
         before = sorted((support[int(k)] for k in partners if int(k) in support), reverse=True)
         second = before[1] if len(before) > 1 else 0.5 * before[0] if before else 0.25
-        own = 1.0 / (1.0 + np.exp(-np.clip(state.log_odds[int(level)], -CAP, CAP)))
+        own = 1.0 / (1.0 + np.exp(-np.clip(state.first_odds[int(level)], -CAP, CAP)))
         support[int(level)] = float(own * second)
     return np.array([support[int(k)] for k in state.found], dtype=np.float64)
 

@@ -91,6 +91,7 @@ class Numbers(NamedTuple):
     masked_by_free: float
     core_share: float
     tail_share: float
+    log_elsewhere: float  # ln of the chance that nothing said of the level holds
 
 
 class Scores(NamedTuple):
@@ -100,7 +101,7 @@ class Scores(NamedTuple):
     log_evidence: FloatArray  # (n_id, n_kept) ln W
     energy_sd: FloatArray  # (n_id, n_kept) cm-1
     n_lines: IntArray  # (n_id, n_kept)
-    log_total: FloatArray  # (n_id,) ln of the sum over all candidates and "nothing is seen"
+    log_total: FloatArray  # (n_id,) ln of the sum over candidates, "nothing is seen", "it is elsewhere"
     n_expected: IntArray  # (n_id,) transitions to known levels that should be seen
     line: IntArray  # (n_slot,) of the best candidate; -1 not seen, -2 not expected
 
@@ -256,7 +257,8 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
     slot, base, spread, missed_alone, nothing = _expected(k, graph, spectrum, state, numbers)
     n_edges = slot.size
     scores.n_expected[out] = n_edges
-    scores.log_total[out] = nothing
+    peak, total = _log_add(nothing, 1.0, numbers.log_elsewhere)
+    scores.log_total[out] = peak + math.log(total)
     if n_edges == 0:
         return
     scores.line[slot] = -1
@@ -421,6 +423,7 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                 kept[e] = line[best[e]] if best[e] >= 0 else -1
     peak, total = _log_add(peak, total, cluster_evidence)
     scores.line[slot] = kept
+    peak, total = _log_add(peak, total, numbers.log_elsewhere)
     scores.log_total[out] = peak + math.log(total)
 
 

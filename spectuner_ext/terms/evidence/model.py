@@ -44,6 +44,9 @@ class EvidenceModel:
         Chance that an unclaimed line hides it; a claimed one does for certain.
     core_share, tail_share : float
         Shares of the prior of the energy: within 1.2 and within 3 of its standard deviations. The rest is flat.
+    elsewhere : float
+        Chance that a level is not where it is looked for, or that its calculation is wrong: the posterior has this
+        alternative beside all candidates, so that a coincidence does not win for want of another.
     search_sd : float
         Energies further than this many standard deviations from what is expected are not looked at, nor any outside
         the window of the settings.
@@ -81,6 +84,7 @@ class EvidenceModel:
     masked_by_free: float = 0.6
     core_share: float = 0.75
     tail_share: float = 0.15
+    elsewhere: float = 0.1
     search_sd: float = 5.0
     known_sd: float = 0.001
     batch: int = 6

@@ -186,7 +186,8 @@ def final_odds(state: SearchState) -> tuple[FloatArray, FloatArray, FloatArray]:
     for i, level in enumerate(found):
         claimed, transition_of = state.claimed.copy(), state.transition_of.copy()
         energy, sd = state.energy[level], state.energy_sd[level]
-        order, accepted_odds = state.order[int(level)], state.log_odds[int(level)]
+        order, kept_odds = state.order[int(level)], state.log_odds[int(level)]
+        first_odds = state.first_odds[int(level)]
         _, scores, _ = leave_one_out(state, int(level))
         share = np.minimum(scores.log_evidence[0] - scores.log_total[0], -1e-12)
         each = np.where(np.isfinite(share), share - np.log(-np.expm1(share)), -np.inf)
@@ -198,7 +199,8 @@ def final_odds(state: SearchState) -> tuple[FloatArray, FloatArray, FloatArray]:
             rival[i], rival_odds[i] = scores.energy[0, others[0]], each[others[0]]
         state.claimed, state.transition_of = claimed, transition_of
         state.energy[level], state.energy_sd[level] = energy, sd
-        state.order[int(level)], state.log_odds[int(level)] = order, accepted_odds
+        state.order[int(level)], state.log_odds[int(level)] = order, kept_odds
+        state.first_odds[int(level)] = first_odds
     return odds, rival, rival_odds
 
 
@@ -215,6 +217,7 @@ def sweep(state: SearchState, *, min_log_odds: float) -> int:
         if level not in state.order or level in state.by_hand_levels:
             continue
         before, order = float(state.energy[level]), state.order[level]
+        first_odds = state.first_odds[level]
         shared = state.claims_between(level, state.dependants_of(level, MIN_LINES))
         odds, scores, lines = leave_one_out(state, level)
         if odds < min_log_odds:
@@ -222,8 +225,12 @@ def sweep(state: SearchState, *, min_log_odds: float) -> int:
             drop_orphans(state)
             continue
         energy = float(scores.energy[0, 0])
-        state.accept(level, energy, float(scores.energy_sd[0, 0]), odds, lines, order=order)
-        if abs(energy - before) <= MOVED_CM:
+        came_back = abs(energy - before) <= MOVED_CM
+        state.accept(
+            level, energy, float(scores.energy_sd[0, 0]), odds, lines, order=order,
+            first_odds=first_odds if came_back else None,
+        )  # fmt: skip
+        if came_back:
             state.claim([pair for pair in shared if not state.claimed[pair[1]]])
         else:
             changed += 1

@@ -67,6 +67,7 @@ class SearchState:
         self.by_hand_levels: set[int] = set()
         self.order: dict[int, int] = {}
         self.log_odds: dict[int, float] = {}
+        self.first_odds: dict[int, float] = {}
         self.fixed: FloatArray = self._fixed_at_start()
         self.prior: EnergyPrior | None = None
         self._line = np.full(self.graph.partner.size, -2, dtype=np.int64)
@@ -156,6 +157,7 @@ class SearchState:
     def _note(self, level: int) -> None:
         self.by_hand_levels.add(level)
         self.order[level], self.log_odds[level] = len(self.order), np.inf
+        self.first_odds[level] = np.inf
 
     def _lines_of_pinned(self) -> None:
         """Claim the lines that a level has at the energy that a person, or a line of theirs, gave."""
@@ -229,13 +231,17 @@ class SearchState:
 
     def accept(
         self, level: int, energy: float, sd: float, log_odds: float, lines: Sequence[tuple[int, int]],
-        *, order: int | None = None,
+        *, order: int | None = None, first_odds: float | None = None,
     ) -> None:  # fmt: skip
-        """Take a candidate as known and claim its (transition, line) pairs."""
+        """Take a candidate as known and claim its (transition, line) pairs.
+
+        A level that comes back keeps its `order` and the odds that it was first accepted with.
+        """
         self.energy[level], self.energy_sd[level] = energy, max(sd, 1e-4)
         last = max(self.order.values(), default=-1)
         self.order[level] = last + 1 if order is None else order
         self.log_odds[level] = log_odds
+        self.first_odds[level] = log_odds if first_odds is None else first_odds
         self.claim(lines)
 
     def claim(self, lines: Sequence[tuple[int, int]]) -> None:
@@ -273,7 +279,7 @@ class SearchState:
     def take_back(self, level: int) -> None:
         """Make an accepted level unknown again and free all lines that lead to it."""
         self.release(self.lines_of(level))
-        del self.order[level], self.log_odds[level]
+        del self.order[level], self.log_odds[level], self.first_odds[level]
         self.energy[level] = self.energy_sd[level] = np.nan
 
     def refit(self) -> None:
@@ -311,7 +317,7 @@ class SearchState:
             intercept, slope, low, high, self.settings.energy_window, self.limit.start, self.limit.step,
             float(np.log10(model.snr_expected / model.snr_limit)), model.sd_line, model.sd_level, model.sd_limit,
             model.listed, model.wide_share, model.wide_sd, model.reach, model.mask_reach, model.masked_by_free,
-            model.core_share, model.tail_share,
+            model.core_share, model.tail_share, float(np.log(model.elsewhere)),
         )  # fmt: skip
 
     def _set_windows(self) -> None:

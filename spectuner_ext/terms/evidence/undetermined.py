@@ -46,7 +46,8 @@ def left_undetermined(
             energy, probability, n_lines = dropped[level]
         elif n_lines < MIN_LINES:
             probability = float("nan")
-        if probability >= min_probability and n_lines >= MIN_LINES and level not in dropped:
+        free = level not in dropped and level not in rejected
+        if free and n_lines >= MIN_LINES and probability >= min_probability:
             rows.append((level, energy, probability, n_lines, *REACHED))
             continue
         reason, suggestion = _words(state, scores, i, level, level in dropped)

@@ -15,7 +15,7 @@ N_KEPT = 8
 NUMBERS = Numbers(
     intercept=-4.0, slope=-4e-5, low=5_000.0, high=60_000.0, window=200.0, limit_start=5_000.0, limit_step=1000.0,
     log_expected=-0.6, sd_line=0.33, sd_level=0.25, sd_limit=0.15, listed=0.93, wide_share=0.15, wide_sd=0.03,
-    reach=0.1, mask_reach=0.08, masked_by_free=0.6, core_share=0.75, tail_share=0.15,
+    reach=0.1, mask_reach=0.08, masked_by_free=0.6, core_share=0.75, tail_share=0.15, log_elsewhere=-60.0,
 )  # fmt: skip
 LIMIT = 0.5
 """Faintest log intensity."""
@@ -36,7 +36,7 @@ class Case:
     top: float | None = None
     sd: float = 0.003
     known_sd: float = 0.001
-    log_density: float | np.ndarray = math.log(0.2)
+    log_density: float | np.ndarray = -1.6
     claimed: set[int] = field(default_factory=set)
     forbidden: list[tuple[int, float]] = field(default_factory=list)
     level_offset: list[float] | None = None
@@ -386,7 +386,7 @@ def test_without_lines_only_nothing_is_left():
 def test_without_expected_transitions_nothing_is_said():
     faint = pair(log_ga=[2.0, 2.0]).score()
     assert faint.n_expected[0] == 0
-    assert faint.log_total[0] == 0.0
+    assert faint.log_total[0] == pytest.approx(0.0, abs=1e-12)
     assert np.all(faint.line == -2)
     outside = pair(numbers=NUMBERS._replace(low=35_000.0)).score()
     assert outside.n_expected[0] == 0
@@ -499,16 +499,54 @@ def test_the_prior_decides_between_equal_candidates():
     assert gain == pytest.approx(prior(5.0) - prior(35.0), abs=0.05)
 
 
+def test_a_level_that_is_elsewhere_is_an_alternative_to_all_candidates():
+    """It is added to the sum, and bounds the odds of a coincidence; with nothing seen it is all that is left."""
+    elsewhere = NUMBERS._replace(log_elsewhere=math.log(0.1))
+    for case in (pair(), pair(log_density=math.log(30.0)), random_case(5, upper=4, lower=3)):
+        before = case.score()
+        case.numbers = elsewhere
+        after = case.score()
+        assert_allclose(after.log_evidence, before.log_evidence)
+        assert after.log_total[0] == pytest.approx(np.logaddexp(before.log_total[0], math.log(0.1)))
+    empty = pair(wavenumber=np.array([]), log_intensity=np.array([]), numbers=elsewhere).score()
+    assert empty.log_total[0] == pytest.approx(np.logaddexp(math.log(0.1), 2 * math.log(0.07)), abs=1e-3)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.01, 0.05])
+def test_one_line_does_not_count_twice(apart):
+    """Two partners at nearly the same energy, and one line that would do for both."""
+    twins = Case(
+        [0.0, apart], [True, True], [8.0, 8.0], 30_000.0, np.array([30_000.0]), np.array([2.8]),
+        log_density=math.log(1e-3),
+    )  # fmt: skip
+    scores = twins.score()
+    assert scores.n_lines[0, 0] == 1
+    assert np.count_nonzero(scores.line >= 0) == 1
+    single = Case([0.0], [True], [8.0], 30_000.0, np.array([30_000.0]), np.array([2.8]), log_density=math.log(1e-3))
+    assert scores.log_evidence[0, 0] <= single.score().log_evidence[0, 0] + 1e-6
+
+
+def test_a_transition_that_the_candidate_puts_outside_the_range_is_not_missing():
+    """Expected at 24,150 cm^-1 in a spectrum that starts at 24,100, at 24,000 for the candidate."""
+    changes = {"expected_sd": 100.0, "log_density": math.log(0.01)}
+    lines = np.array([30_000.0, 27_000.0]), np.array([2.8, 2.8])
+    two = Case([0.0, 3_000.0], [True] * 2, [8.0] * 2, 30_150.0, *lines, **changes).score()
+    changes["numbers"] = NUMBERS._replace(low=24_100.0)
+    three = Case([0.0, 3_000.0, 6_000.0], [True] * 3, [8.0] * 3, 30_150.0, *lines, **changes).score()
+    assert three.n_expected[0] == 3
+    assert three.log_evidence[0, 0] == pytest.approx(two.log_evidence[0, 0], abs=1e-9)
+
+
 def test_a_common_offset_costs_less_than_opposite_residuals():
     """The lines of one upper level share what its population departs; those of a lower level do not."""
-    common = pair(log_intensity=np.array([2.8, 2.8]) + 0.4).score().log_evidence[0, 0]
-    opposite = pair(log_intensity=np.array([2.8, 2.8]) + [0.4, -0.4]).score().log_evidence[0, 0]
+    common = pair(log_intensity=np.array([3.2, 3.2])).score().log_evidence[0, 0]
+    opposite = pair(log_intensity=np.array([3.2, 2.4])).score().log_evidence[0, 0]
     n = NUMBERS
     shared = 1 / n.sd_line**2 - 1 / (n.sd_line**2 + 2 * n.sd_level**2)
     assert common - opposite == pytest.approx(0.4**2 * shared, abs=1e-6)
     tops = 4.0 + NUMBERS.slope * np.array([50_000.0, 53_000.0])
     common = pair(upper=False, log_intensity=tops + 0.4).score().log_evidence[0, 0]
-    opposite = pair(upper=False, log_intensity=tops + [0.4, -0.4]).score().log_evidence[0, 0]
+    opposite = pair(upper=False, log_intensity=tops + np.array([0.4, -0.4])).score().log_evidence[0, 0]
     assert common == pytest.approx(opposite, abs=1e-9)
 
 

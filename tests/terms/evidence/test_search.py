@@ -58,7 +58,7 @@ def snapshot(value):
 
 
 STATE = (
-    "energy", "energy_sd", "claimed", "transition_of", "order", "log_odds", "fixed", "prior", "offsets",
+    "energy", "energy_sd", "claimed", "transition_of", "order", "log_odds", "first_odds", "fixed", "prior", "offsets",
     "log_density", "numbers", "bottom", "top",
 )  # fmt: skip
 
