@@ -1,4 +1,4 @@
-"""Run the evidence agent on published cases and score it with their keys: whole starts, and starts with fewer known levels.
+"""Run the evidence agent on published cases and score it with their keys, from whole and from reduced starts.
 
     python benchmarks/term_cases.py whole FOLDER [FOLDER ...]
     python benchmarks/term_cases.py reduced FOLDER --keep 20 12 --draws 3

@@ -101,6 +101,7 @@ def all_commands(monkeypatch):
         "demo": "spectuner_tasks.demo:command",
         "rerun": "spectuner_tasks.command_line:rerun",
         "sdfit_lte": "spectuner_tasks.command_line:sdfit_lte",
+        "termanalysis_rl": "spectuner_tasks.command_line:termanalysis_rl",
     }
     points = [EntryPoint(name, value, cli.GROUP) for name, value in places.items()]
     monkeypatch.setattr(cli, "entry_points", lambda group: points)
@@ -109,8 +110,11 @@ def all_commands(monkeypatch):
 def test_commands_of_other_packages(spectuner, all_commands):
     code, out, _ = spectuner("--help")
     assert code == 0
-    for name in ("catalogue", "demo", "rerun", "sdfit_lte"):
+    for name in ("catalogue", "demo", "rerun", "sdfit_lte", "termanalysis_rl"):
         assert f"\n  {name} " in out
+    purpose = " ".join(out.split("Options:")[0].split())
+    assert "molecular lines" in purpose
+    assert "levels of atoms and ions" in purpose
     assert "Folder of the products" in spectuner("demo", "--help")[1]
 
 

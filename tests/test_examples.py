@@ -26,7 +26,7 @@ def test_analyse_ion(tmp_path, capsys):
     }
     assert counts.keys() == {"first", "second"}
     right, n = map(sum, zip(*counts.values(), strict=True))
-    # The probabilities promise nine of ten and more; of so many levels, the scatter of that is about one.
+    # Of some 75 levels the probabilities let 96 % be right; 90 % is more than two standard deviations below.
     assert n >= 40
     assert right >= 0.9 * n
     assert "HORIZON: 22 levels determined" in printed

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,8 @@ def evidence(
     best = max(runs, key=lambda r: (r.score, -r.index))
     if best is not first:
         state = _restored(best, system, settings, groups, model, request)
-    levels, lines, dropped = _judged(best, state, request.min_probability)
-    levels = _with_agreement(levels, agreement_with(best, runs, settings.tolerance), best)
+    agreement = agreement_with(best, runs, settings.tolerance)
+    levels, lines, dropped = _judged(best, agreement, state, request.min_probability)
     full = request.n_levels is not None and len(levels) >= request.n_levels
     outcome = Outcome.CANCELLED if telling.stopped else Outcome.HORIZON if full else Outcome.COMPLETE
     summary = {
@@ -106,7 +106,7 @@ def evidence(
         "hidden_known_tested": len(hidden.level),
         "hidden_known_first": int(np.count_nonzero(hidden.right)),
         "hidden_known_expected": float(
-            np.sum(calibrated(hidden.log_odds, hidden.n_lines, doubt_of(hidden.log_odds)))
+            np.sum(calibrated(hidden.log_odds, np.ones(hidden.level.size), doubt_of(hidden.log_odds)))
         ),
     }
     return Analysis(
@@ -191,12 +191,12 @@ def _restored(
 
 
 def _judged(
-    run: Trajectory, state: SearchState, min_probability: float
+    run: Trajectory, agreement: FloatArray, state: SearchState, min_probability: float
 ) -> tuple[DeterminedLevels, AssignedLines, dict[int, tuple[float, float, int]]]:
     """Probabilities; levels below the wanted one are taken back, and what hangs on them alone with them."""
     n_lines = np.array([state.lines_of(int(k)).size for k in run.level], dtype=np.int64)
-    doubt = doubt_of(run.log_odds)
-    probability = calibrated(run.log_odds, n_lines, doubt)
+    known = bool(np.isfinite(agreement).all()) and agreement.size > 0
+    probability = calibrated(run.log_odds, run.support, doubt_of(run.log_odds), agreement if known else None)
     probability[np.isin(run.level, list(state.by_hand_levels))] = 1.0
     keep = probability >= min_probability
     for level in run.level[~keep]:
@@ -210,15 +210,10 @@ def _judged(
     kept = run.level[keep]
     levels = DeterminedLevels(
         kept, state.energy[kept], state.energy_sd[kept], probability[keep], run.log_odds[keep],
-        np.full(kept.size, np.nan), run.runner_up[keep], run.runner_up_log_odds[keep],
+        agreement[keep], run.runner_up[keep], run.runner_up_log_odds[keep],
         np.array([state.lines_of(int(k)).size for k in kept], dtype=np.int64), np.arange(kept.size),
     )  # fmt: skip
     return levels, _assigned(state), dropped
-
-
-def _with_agreement(levels: DeterminedLevels, agreement: FloatArray, run: Trajectory) -> DeterminedLevels:
-    of = dict(zip(run.level.tolist(), agreement.tolist(), strict=True))
-    return replace(levels, agreement=np.array([of[int(k)] for k in levels.level], dtype=np.float64))
 
 
 def _assigned(state: SearchState) -> AssignedLines:

@@ -1,5 +1,6 @@
 """From odds to probabilities: a map calibrated on simulated ions, and a check on the ion's own known levels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,18 @@ from ..arrays import BoolArray, FloatArray, IntArray
 from .search import MIN_LINES, MOVED_CM, log_odds_of
 from .state import SearchState
 
-__all__ = ["Hidden", "calibrated", "doubt_of", "hide_known"]
+__all__ = ["Hidden", "calibrated", "candidate_support", "chain_support", "doubt_of", "hide_known"]
 
-INTERCEPT, SLOPE, PER_LINE, DOUBT, CAP = -0.903, 0.602, -0.186, 0.0, 8.0
-"""Coefficients of the map, fitted by ``benchmarks/term_confidence.py`` to simulated ions; docs/term_analysis.md."""
+SINGLE = (1.430, 0.288, 2.745, -4.36)
+"""Intercept, and weights of log odds, ln support and doubt, for one run; see `calibrated`."""
 
-FEWEST_LINES, MOST_LINES = 2, 6
+REPEATED = (-4.83, 0.495, 6.16)
+"""Intercept, and weights of log odds and agreement, where there are repetitions."""
+
+SINGLE_CAP, REPEATED_CAP = 12.0, 8.0
+"""Log odds beyond these tell nothing more."""
+
+LEAST_SUPPORT = 1e-3
 
 
 def doubt_of(log_odds: FloatArray) -> float:
@@ -21,46 +28,78 @@ def doubt_of(log_odds: FloatArray) -> float:
 
     A run with many unsure levels has accepted some that are wrong, and these lend support to others.
     """
-    return float(np.mean(1.0 / (1.0 + np.exp(np.clip(log_odds, -CAP, CAP))))) if log_odds.size else 0.0
+    return (
+        float(np.mean(1.0 / (1.0 + np.exp(np.clip(log_odds, -SINGLE_CAP, SINGLE_CAP)))))
+        if log_odds.size
+        else 0.0
+    )
 
 
-def chain_support(state: SearchState) -> FloatArray:
-    """How well each determined level hangs on the start levels; (n_found,), in the order of `state.found`.
+def chain_support(state: SearchState) -> dict[int, float]:
+    """How well each known level hangs on the start levels, by level id.
 
-    ``q = sigma(odds at acceptance) x`` the second largest q among the levels that were there before it and that its
-    lines lead to; start levels have q = 1. A false level early on lowers the q of all that was built upon it, however
-    well they agree among themselves.
+    ``q = sigma(ln odds at first acceptance) x`` the second largest q among the levels that were there before it and
+    that its lines lead to; start levels have q = 1. A false level early on lowers the q of all that was built upon
+    it, however well these agree among themselves.
     """
     support = {int(k): 1.0 for k in state.system.known.level}
-    upper, lower = state.system.transitions.upper, state.system.transitions.lower
     for level in state.found:
-        t = state.transition_of[state.lines_of(int(level))]
-        partners = np.unique(np.where(upper[t] == level, lower[t], upper[t]))
-        before = sorted((support[int(k)] for k in partners if int(k) in support), reverse=True)
-        second = before[1] if len(before) > 1 else 0.5 * before[0] if before else 0.25
-        own = 1.0 / (1.0 + np.exp(-np.clip(state.first_odds[int(level)], -CAP, CAP)))
-        support[int(level)] = float(own * second)
-    return np.array([support[int(k)] for k in state.found], dtype=np.float64)
+        own = _sigma(np.clip(state.first_odds[int(level)], -REPEATED_CAP, REPEATED_CAP))
+        support[int(level)] = float(own * _second(support, state.partners_of(int(level))))
+    return support
 
 
-def calibrated(log_odds: FloatArray, n_lines: IntArray, doubt: float) -> FloatArray:
+def candidate_support(state: SearchState, support: Mapping[int, float], level: int, log_odds: float) -> float:
+    """Support that the best candidate of the last scoring of an unknown level would have."""
+    transitions = np.array([t for t, _ in state.matched(level)], dtype=np.int64)
+    upper, lower = state.system.transitions.upper[transitions], state.system.transitions.lower[transitions]
+    partners = np.where(upper == level, lower, upper)
+    return float(_sigma(np.clip(log_odds, -REPEATED_CAP, REPEATED_CAP)) * _second(support, partners))
+
+
+def _second(support: Mapping[int, float], partners: IntArray) -> float:
+    """Second largest support among some levels; less for a single one."""
+    before = sorted((support[int(k)] for k in partners if int(k) in support), reverse=True)
+    return before[1] if len(before) > 1 else 0.5 * before[0] if before else 0.25
+
+
+def _sigma(x: FloatArray | float) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.asarray(x))))
+
+
+def calibrated(
+    log_odds: FloatArray, support: FloatArray, doubt: float, agreement: FloatArray | None = None
+) -> FloatArray:
     """Probability that a determined energy is right.
 
-    ``logit P = a + b min(ln odds, cap) + c (n - 2) + d q`` with n the number of lines, between 2 and 6, and q the
-    doubt of the run. Leave-one-out odds are too sure of themselves because the level was chosen for them, because the
-    tails of the model are not those of nature, and because wrong levels support each other.
+    For one run ``logit P = a + b ln odds + c ln support + d doubt``; with repetitions ``a + b ln odds + c agreement``.
+    The odds are leave-one-out odds, held at a cap. They are too sure of themselves because the level was chosen for
+    them, because the tails of the model are not those of nature, and because wrong levels support each other. The
+    coefficients are fitted by ``benchmarks/term_confidence.py`` to simulated ions; docs/term_analysis.md has tables.
 
     Parameters
     ----------
     log_odds : array, (n,)
         Natural leave-one-out log odds.
-    n_lines : array of int, (n,)
+    support : array, (n,)
+        See `chain_support`.
     doubt : float
         See `doubt_of`.
+    agreement : array, (n,), optional
+        Share of the repetitions that have the level at the same energy.
     """
-    lines = np.clip(n_lines, FEWEST_LINES, MOST_LINES) - FEWEST_LINES
-    x = INTERCEPT + SLOPE * np.clip(log_odds, -CAP, CAP) + PER_LINE * lines + DOUBT * doubt
-    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+    if agreement is not None:
+        intercept, slope, weight = REPEATED
+        return _sigma(intercept + slope * np.clip(log_odds, -REPEATED_CAP, REPEATED_CAP) + weight * agreement)
+    intercept, slope, per_support, per_doubt = SINGLE
+    chain = np.log(np.clip(support, LEAST_SUPPORT, 1.0))
+    x = (
+        intercept
+        + slope * np.clip(log_odds, -SINGLE_CAP, SINGLE_CAP)
+        + per_support * chain
+        + per_doubt * doubt
+    )
+    return _sigma(x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -250,13 +250,16 @@ class SearchState:
             self.transition_of[line] = transition
             self.claimed[line] = True
 
-    def dependants_of(self, level: int, n_lines: int) -> IntArray:
-        """Accepted levels that would have fewer than `n_lines` lines without this one."""
+    def partners_of(self, level: int) -> IntArray:
+        """Levels that the lines of a level lead to, each once."""
         upper, lower = self._pairs()
         t = self.transition_of[self.lines_of(level)]
-        partners = np.unique(np.where(upper[t] == level, lower[t], upper[t]))
+        return np.unique(np.where(upper[t] == level, lower[t], upper[t]))
+
+    def dependants_of(self, level: int, n_lines: int) -> IntArray:
+        """Accepted levels that would have fewer than `n_lines` lines without this one."""
         alone = [
-            k for k in partners if int(k) in self.order and np.isnan(self.fixed[k])
+            k for k in self.partners_of(level) if int(k) in self.order and np.isnan(self.fixed[k])
             and self.lines_of(int(k)).size - 1 < n_lines
         ]  # fmt: skip
         return np.array(alone, dtype=np.int64)

@@ -11,6 +11,7 @@ from ..labels import LabelGroups
 from ..request import Request
 from ..settings import AnalysisSettings
 from ..system import TermSystem
+from .confidence import chain_support
 from .model import EvidenceModel
 from .search import accept_confident, final_odds, objective, sweep
 from .state import SearchState
@@ -37,6 +38,8 @@ class Trajectory:
     energy, energy_sd : array, (n,), in cm^-1
     log_odds, runner_up, runner_up_log_odds : array, (n,)
         See `search.final_odds`.
+    support : array, (n,)
+        See `confidence.chain_support`.
     line, transition : array of int, (n_assigned,)
     score : float
         The objective J.
@@ -51,6 +54,7 @@ class Trajectory:
     log_odds: FloatArray
     runner_up: FloatArray
     runner_up_log_odds: FloatArray
+    support: FloatArray
     line: IntArray
     transition: IntArray
     score: float
@@ -135,8 +139,10 @@ def run_trajectory(
     odds, rival, rival_odds = final_odds(state)
     found = state.found
     line = np.flatnonzero(state.transition_of >= 0)
+    chain = chain_support(state)
+    support = np.array([chain[int(k)] for k in found], dtype=np.float64)
     trajectory = Trajectory(
         index, found, state.energy[found], state.energy_sd[found], odds, rival, rival_odds,
-        line, state.transition_of[line], objective(odds), cancelled,
+        support, line, state.transition_of[line], objective(odds), cancelled,
     )  # fmt: skip
     return trajectory, state

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..result import Undetermined
-from .confidence import calibrated
+from .confidence import calibrated, candidate_support, chain_support
 from .kernel import Scores
 from .search import MIN_LINES, log_odds_of
 from .state import SearchState
@@ -35,7 +35,9 @@ def left_undetermined(
     ids = np.union1d(state.unknown, rejected)
     scores = state.score(ids)
     odds = log_odds_of(scores)
-    chance = calibrated(odds, scores.n_lines[:, 0], doubt)
+    chain = chain_support(state)
+    support = np.array([candidate_support(state, chain, int(k), o) for k, o in zip(ids, odds, strict=True)])
+    chance = calibrated(odds, support, doubt)
     rows = []
     for i, level in enumerate(int(k) for k in ids):
         outside = _outside(state, level) if scores.n_expected[i] < MIN_LINES else ""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from spectuner_ext.errors import InputError
 from spectuner_ext.terms import KnownLevels, LineList, TermSystem
 from spectuner_ext.terms.evidence import evidence
 from spectuner_ext.terms.request import ByHand, Request
@@ -232,6 +233,84 @@ def test_lines_outside_the_range_are_not_assigned(ion):
     used = ion.system.lines.wavenumber[other.lines.line]
     assert used.size
     assert np.all((used >= low) & (used <= high))
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_spectrum_without_the_ion_yields_next_to_nothing(ion, base, seed):
+    """Every wavenumber moved by some cm^-1: the same density and brightness, but no coincidence means anything."""
+    rng = np.random.default_rng(seed)
+    lines = ion.system.lines
+    step = rng.uniform(2, 6, len(lines)) * rng.choice([-1, 1], len(lines))
+    other = run(ion, replace(ion.system, lines=replace(lines, wavenumber=lines.wavenumber + step)))
+    assert len(other.levels) <= 0.15 * len(base.levels)
+    assert other.score < 0.1 * base.score
+    assert other.summary["hidden_known_first"] <= 0.2 * other.summary["hidden_known_tested"]
+
+
+@pytest.mark.parametrize(("n_levels", "seed"), [(150, 5), (200, 1)])
+@pytest.mark.parametrize("least", [0.5, 0.9])
+def test_no_level_hangs_on_one_line(n_levels, seed, least):
+    other = simulate_ion(n_levels=n_levels, seed=seed)
+    analysis = run(other, min_probability=least)
+    assert len(analysis.levels) > 10
+    assert np.all(analysis.levels.n_lines >= 2)
+    assert right(other, analysis).mean() >= 0.95
+
+
+def test_floating_start_levels_are_fitted_with_their_own_lines(ion, base):
+    """All levels together: as accurate as with the start levels held, and no line is left without its levels."""
+    other = run(ion, settings=replace(ion.settings, float_levels=True))
+    assert len(other.levels) >= len(base.levels) - 2
+    assert right(ion, other).mean() >= 0.9
+    both = np.intersect1d(other.levels.level, base.levels.level)
+    shift = other.energy[both] - base.energy[both]
+    assert np.max(np.abs(shift)) < 0.03
+    assert np.any(shift != 0)
+    error = np.abs(other.energy[both] - ion.truth_energy[both])
+    assert np.median(error) < 0.003
+    assert np.all(other.levels.uncertainty > 0)
+
+
+@pytest.mark.parametrize("known_ends", [1, 0])
+def test_an_accepted_line_stays_where_a_person_put_it(ion, base, known_ends):
+    known = np.isfinite(ion.system.known_energy)
+    ends = known[base.lines.lower].astype(int) + known[base.lines.upper]
+    for i in np.flatnonzero(ends == known_ends)[:9:3]:
+        line, lower, upper = (int(getattr(base.lines, name)[i]) for name in ("line", "lower", "upper"))
+        other = by_hand(ion, accept_lines=((line, lower, upper),))
+        row = np.flatnonzero(other.lines.line == line)
+        assert row.size == 1
+        assert (other.lines.lower[row[0]], other.lines.upper[row[0]]) == (lower, upper)
+        assert right(ion, other).mean() > 0.9
+        pairs = set(zip(other.lines.lower.tolist(), other.lines.upper.tolist(), strict=True))
+        assert len(pairs) == len(other.lines)
+
+
+def test_an_accepted_level_gets_its_lines(ion, base):
+    """All that it has when the search finds it by itself, or nearly."""
+    for row in (0, 4, 9):
+        level = int(base.levels.level[row])
+        other = by_hand(ion, accept_levels=((level, float(base.levels.energy[row])),))
+        assert other.levels.n_lines[row_of(other, level)] >= base.levels.n_lines[row] - 2
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_list_with_hardly_a_line_is_refused(ion, n):
+    system = replace(ion.system, lines=ion.system.lines.select(np.arange(n)))
+    with pytest.raises(InputError, match=rf"{n} lines.*at least"):
+        run(ion, system)
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_a_short_list_is_no_obstacle(ion, n):
+    system = replace(ion.system, lines=ion.system.lines.select(np.arange(n)))
+    assert len(run(ion, system).levels) <= 1
+
+
+def test_the_range_ends_with_the_list(ion, base):
+    """No range given: what lies beyond the first and last line is not missing."""
+    open_range = run(ion, settings=replace(ion.settings, spectral_range=(0.0, np.inf)))
+    assert np.array_equal(np.sort(open_range.levels.level), np.sort(base.levels.level))
 
 
 def test_reports_and_cancelling(ion, base):

@@ -522,7 +522,9 @@ def test_one_line_does_not_count_twice(apart):
     scores = twins.score()
     assert scores.n_lines[0, 0] == 1
     assert np.count_nonzero(scores.line >= 0) == 1
-    single = Case([0.0], [True], [8.0], 30_000.0, np.array([30_000.0]), np.array([2.8]), log_density=math.log(1e-3))
+    single = Case(
+        [0.0], [True], [8.0], 30_000.0, np.array([30_000.0]), np.array([2.8]), log_density=math.log(1e-3)
+    )
     assert scores.log_evidence[0, 0] <= single.score().log_evidence[0, 0] + 1e-6
 
 

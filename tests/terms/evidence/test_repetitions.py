@@ -129,6 +129,21 @@ CHANGES = {
         replace(ion.system, lines=replace(ion.system.lines, intensity=2 * ion.system.lines.intensity)),
         {},
     ),
+    "uncertainties": lambda ion: (
+        replace(ion.system, known=replace(ion.system.known, uncertainty=ion.system.known.uncertainty + 0.01)),
+        {},
+    ),
+    "intensities of classified lines": lambda ion: (
+        replace(
+            ion.system,
+            classified=replace(ion.system.classified, intensity=3 * ion.system.classified.intensity),
+        ),
+        {},
+    ),
+    "angular momenta": lambda ion: (
+        replace(ion.system, levels=replace(ion.system.levels, j=np.full(N, np.nan))),
+        {},
+    ),
     "energies": lambda ion: (
         replace(ion.system, known=replace(ion.system.known, energy=ion.system.known.energy * (1 + 1e-9))),
         {},
@@ -182,7 +197,7 @@ def test_a_killed_run_goes_on_to_the_same_result(ion, alone, tmp_path):
     assert path.read_text().splitlines()[:2] == done
 
 
-@pytest.mark.parametrize("n_workers", [1])
+@pytest.mark.parametrize("n_workers", [1, 2])
 def test_cancelling_keeps_what_is_there(ion, alone, n_workers):
     reports = []
 
