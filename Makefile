@@ -24,7 +24,7 @@ help:  ## list the targets
 
 venv: $(TEST)  ## virtual environment with everything the tests need
 
-demo: $(CORE)  ## fit a simulated spectrum; products in OUTDIR (demo_products)
+demo: $(CORE)  ## analyse a simulated spectrum and ion; products in OUTDIR (demo_products)
 	"$(VENV)/bin/spectuner" demo --outdir "$(OUTDIR)"
 
 test: format-check lint imports typecheck unit  ## the five checks below, in this order

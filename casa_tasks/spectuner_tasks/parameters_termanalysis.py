@@ -115,7 +115,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "minsnr",
         ("double",),
         None,
-        "Transitions whose expected signal to noise is lower are left out. Not given: as in config.yaml, else 2.",
+        "Transitions whose expected signal to noise is lower are left out by agent='greedy'; the evidence agent "
+        "weighs each by its chance to be seen. Not given: as in config.yaml, else 2.",
         not_negative_number,
     ),
     Parameter(

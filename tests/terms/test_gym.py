@@ -4,12 +4,9 @@ import pytest
 from spectuner_ext.errors import InputError
 from spectuner_ext.terms import environment
 from spectuner_ext.terms.calibration import prepare
+from spectuner_ext.terms.gym import TermAnalysisEnv
 from spectuner_ext.terms.reward import load_reward
 from spectuner_ext.terms.simulate import simulate_ion
-
-pytest.importorskip("gymnasium")
-
-from spectuner_ext.terms.gym import TermAnalysisEnv
 
 
 @pytest.fixture(scope="module")

@@ -72,10 +72,10 @@ def calibrated(
 ) -> FloatArray:
     """Probability that a determined energy is right.
 
-    For one run ``logit P = a + b ln odds + c ln support + d doubt``; with repetitions ``a + b ln odds + c agreement``.
+    ``logit P = a + b ln odds + c ln support + d doubt`` for one run, ``a + b ln odds + c agreement`` with others.
     The odds are leave-one-out odds, held at a cap. They are too sure of themselves because the level was chosen for
     them, because the tails of the model are not those of nature, and because wrong levels support each other. The
-    coefficients are fitted by ``benchmarks/term_confidence.py`` to simulated ions; docs/term_analysis.md has tables.
+    coefficients are fitted by ``benchmarks/term_confidence.py`` to simulated ions; docs/term_analysis.md.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectuner_ext.terms.evidence.confidence import calibrated, hide_known
+from spectuner_ext.terms.evidence.confidence import calibrated, doubt_of, hide_known
 from spectuner_ext.terms.evidence.model import model_for
 from spectuner_ext.terms.evidence.state import SearchState
 from spectuner_ext.terms.labels import label_groups
@@ -25,19 +25,43 @@ def start(ion):
     )
 
 
-@pytest.mark.parametrize("n_lines", [2, 3, 6, 40])
-def test_probability_rises_with_the_odds(n_lines):
-    odds = np.array([-np.inf, -30.0, -5.0, -1.0, 0.0, 1.0, 2.0, 4.0, 7.0, 12.0, 27.6, np.inf])
-    probability = calibrated(odds, np.full(odds.size, n_lines), doubt=0.0)
+ODDS = np.array([-np.inf, -30.0, -5.0, -1.0, 0.0, 1.0, 2.0, 4.0, 7.0, 12.0, 27.6, np.inf])
+
+
+@pytest.mark.parametrize("support", [1.0, 0.7, 0.01, 0.0])
+@pytest.mark.parametrize("agreement", [None, 0.0, 1.0])
+def test_probability_rises_with_the_odds(support, agreement):
+    share = None if agreement is None else np.full(ODDS.size, agreement)
+    probability = calibrated(ODDS, np.full(ODDS.size, support), 0.02, share)
     assert np.all(np.diff(probability) >= 0)
     assert np.all(np.diff(probability[3:9]) > 0)
     assert np.all((probability > 0) & (probability < 1))
-    assert probability[0] < 0.1
-    assert probability[-1] > 0.9
+
+
+def test_probability_rises_with_support_and_agreement_and_falls_with_doubt():
+    odds, shares = np.full(5, 4.0), np.linspace(0.0, 1.0, 5)
+    assert np.all(np.diff(calibrated(odds, shares + 0.01, 0.02)) > 0)
+    assert np.all(np.diff(calibrated(odds, np.ones(5), 0.02, shares)) > 0)
+    by_doubt = [calibrated(odds, np.ones(5), doubt)[0] for doubt in (0.0, 0.05, 0.2)]
+    assert by_doubt == sorted(by_doubt, reverse=True)
+    assert by_doubt[0] > by_doubt[-1]
+
+
+def test_sure_and_well_supported_is_nearly_certain_and_the_contrary_is_not():
+    assert calibrated(np.array([20.0]), np.array([1.0]), 0.0)[0] > 0.95
+    assert calibrated(np.array([20.0]), np.array([1.0]), 0.0, np.array([1.0]))[0] > 0.95
+    assert calibrated(np.array([20.0]), np.array([1.0]), 0.0, np.array([0.0]))[0] < 0.5
+    assert calibrated(np.array([0.0]), np.array([0.1]), 0.1)[0] < 0.1
+
+
+def test_doubt_is_the_expected_share_of_wrong_levels():
+    assert doubt_of(np.array([0.0, 0.0])) == 0.5
+    assert doubt_of(np.array([-np.inf, np.inf])) == pytest.approx(0.5)
+    assert doubt_of(np.empty(0)) == 0.0
 
 
 def test_probability_of_nothing():
-    assert calibrated(np.empty(0), np.empty(0, dtype=np.int64), doubt=0.0).shape == (0,)
+    assert calibrated(np.empty(0), np.empty(0), 0.0).shape == (0,)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def trajectory(index, levels, score=1.0):
     energy = np.array([levels[int(k)] for k in ids])
     none = np.full(ids.size, np.nan)
     empty = np.empty(0, dtype=np.int64)
-    return Trajectory(index, ids, energy, none, none, none, none, empty, empty, score)
+    return Trajectory(index, ids, energy, none, none, none, none, none, empty, empty, score)
 
 
 def test_repetitions_keep_the_best_and_report_agreement(alone):
