@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from .kernel import Scores
+from .inputs import Scores
 from .state import SearchState
 
 __all__ = [

@@ -11,8 +11,9 @@ from ..request import ByHand
 from ..settings import AnalysisSettings
 from ..system import TermSystem
 from .density import log_line_density
+from .inputs import Graph, Numbers, Scores, Spectrum, State
 from .intensity import DetectionLimit, Offsets, detection_limit, fit_offsets, fit_population
-from .kernel import Graph, Numbers, Scores, Spectrum, State, score_levels
+from .kernel import score_levels
 from .model import EvidenceModel
 from .prior import EnergyPrior, energy_prior
 

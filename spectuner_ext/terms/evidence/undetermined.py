@@ -4,7 +4,7 @@ import numpy as np
 
 from ..result import Undetermined
 from .confidence import calibrated, candidate_support, chain_support
-from .kernel import Scores
+from .inputs import Scores
 from .search import MIN_LINES, log_odds_of
 from .state import SearchState
 

@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from spectuner_ext.terms.evidence import kernel
-from spectuner_ext.terms.evidence.kernel import Graph, Numbers, Scores, Spectrum, State, score_levels
+from spectuner_ext.terms.evidence.inputs import Graph, Numbers, Scores, Spectrum, State
+from spectuner_ext.terms.evidence.kernel import score_levels
 
 N_KEPT = 8
 NUMBERS = Numbers(
@@ -482,6 +483,18 @@ def test_lines_outside_the_spectral_range_are_not_used(upper):
     scores = pair(upper=upper, numbers=NUMBERS._replace(high=one)).score()
     assert scores.n_expected[0] == 1
     assert scores.n_lines[0, 0] == 1
+
+
+def test_a_line_that_hardly_belongs_does_not_pull_at_the_energy():
+    """70 mK off and much too bright, in a crowd: its pull counts a hundredth of 1 / (30 mK)^2."""
+    case = Case(
+        [0.0, 3_000.0, 6_000.0], [True] * 3, [8.0] * 3, 30_000.0,
+        np.array([30_000.0, 27_000.0, 24_000.07]), np.array([2.8, 2.8, 2.8 + 2.9 * math.hypot(0.33, 0.25)]),
+        log_density=np.array([-4.0, -4.0, 5.0]),
+    )  # fmt: skip
+    scores = case.score()
+    assert abs(scores.energy[0, 0] - 30_000.0) < 5e-5
+    assert scores.n_lines[0, 0] == 2
 
 
 def test_the_prior_decides_between_equal_candidates():

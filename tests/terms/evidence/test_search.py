@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from spectuner_ext.terms.evidence.model import model_for
+from spectuner_ext.terms.evidence.density import log_line_density
+from spectuner_ext.terms.evidence.kernel import Scores
+from spectuner_ext.terms.evidence.model import EvidenceModel, model_for
+from spectuner_ext.terms.evidence.prior import energy_prior
 from spectuner_ext.terms.evidence.search import (
     MIN_LINES,
+    ScoreBoard,
     accept_confident,
     final_odds,
     leave_one_out,
@@ -252,6 +256,116 @@ def test_a_second_sweep_changes_little(finished):
     kept = [k for k in other.found.tolist() if k in before]
     assert len(kept) >= len(before) - 1
     assert_allclose([other.energy[k] for k in kept], [before[k] for k in kept], atol=0.01)
+
+
+def test_a_sweep_drops_what_is_not_sure_enough(ion):
+    """A threshold that nothing reaches: everything goes, with all lines, and the fit is that of the start."""
+    state = searched(ion)
+    n = state.found.size
+    assert sweep(state, min_log_odds=1e3) == n
+    assert state.found.size == 0
+    fresh = start(ion)
+    for name in ("energy", "claimed", "transition_of", "log_density"):
+        assert np.array_equal(getattr(state, name), getattr(fresh, name), equal_nan=True)
+
+
+def test_a_sweep_ends_with_everything_fitted(ion):
+    state = searched(ion)
+    sweep(state, min_log_odds=6.0)
+    density = log_line_density(state.wavenumber, state.log_intensity, ~state.claimed)
+    assert np.array_equal(state.log_density, density)
+    known = np.flatnonzero(np.isfinite(state.energy))
+    prior = energy_prior(ion.system.levels, state.groups, known, state.energy[known])
+    assert_allclose(state.prior.mean, prior.mean)
+
+
+def test_a_level_does_not_speak_for_the_one_that_carries_it(ion, finished):
+    """Where a level owes its second line to another, it is set aside when that other is judged."""
+    state = copy.deepcopy(finished[1])
+    t = ion.system.transitions
+    for level in state.found:  # thin out: keep two lines each
+        lines = state.lines_of(int(level))
+        if lines.size > 2:
+            upper, lower = t.upper[state.transition_of[lines]], t.lower[state.transition_of[lines]]
+            other = np.where(upper == level, lower, upper)
+            spare = [
+                i for i, k in zip(lines, other, strict=True)
+                if k not in state.order or state.lines_of(int(k)).size > 2
+            ]  # fmt: skip
+            state.release(np.array(spare[: lines.size - 2], dtype=np.int64))
+    state.refit()
+    tested = 0
+    for level in state.found:
+        dependants = state.dependants_of(int(level), MIN_LINES)
+        if not dependants.size:
+            continue
+        tested += 1
+        alone = copy.deepcopy(state)
+        before = alone.energy[dependants].copy()
+        _, _, lines = leave_one_out(alone, int(level))
+        ends = np.array([[t.upper[k], t.lower[k]] for k, _ in lines]).ravel()
+        assert not np.isin(ends, dependants).any()
+        assert np.array_equal(alone.energy[dependants], before)
+    assert tested >= 3
+
+
+class Board:
+    """Stands in for a state whose scores are given: three sure levels, two of which want line 2."""
+
+    lines = ([(0, 1), (1, 2)], [(2, 2), (3, 3)], [(4, 5), (5, 6)])
+
+    def __init__(self):
+        self.model = EvidenceModel()
+        self.n_levels, self.order, self.batches = 3, {}, []
+
+    @property
+    def unknown(self):
+        return np.array([k for k in range(3) if k not in self.order], dtype=np.int64)
+
+    def score(self, ids):
+        n = len(ids)
+        odds = np.array([30.0, 20.0, 10.0])[ids]
+        return Scores(
+            100.0 + np.asarray(ids, dtype=float)[:, None], -np.log1p(np.exp(-odds))[:, None], np.ones((n, 1)),
+            np.full((n, 1), 2), np.zeros(n), np.full(n, 2), np.empty(0, dtype=np.int64),
+        )  # fmt: skip
+
+    def matched(self, level):
+        return self.lines[level]
+
+    def accept(self, level, energy, sd, log_odds, lines):
+        self.order[level] = len(self.order)
+
+    def refit(self):
+        self.batches.append(list(self.order))
+
+    def neighbours(self, level):
+        return np.empty(0, dtype=np.int64)
+
+
+def test_levels_that_want_the_same_line_are_not_accepted_together():
+    board = Board()
+    accept_confident(board, n_levels=None, min_log_odds=0.0)
+    assert board.batches[0] == [0, 2]
+    assert board.batches[1] == [0, 2, 1]
+
+
+def test_neighbours_are_scored_again_after_an_acceptance(ion):
+    state = start(ion)
+    board = ScoreBoard(state, promising=np.inf)
+    level = int(np.argmax(board.odds))
+    lines = state.matched(level)
+    state.score([level])
+    state.accept(level, float(board.energy[level]), float(board.energy_sd[level]), 9.0, lines)
+    state.refit()
+    near = np.intersect1d(state.neighbours(level), state.unknown)
+    before = board.odds.copy()
+    board.refresh([level])
+    assert not board.complete
+    assert near.size >= 3
+    assert_allclose(board.odds[near], log_odds_of(state.score(near)))
+    assert np.any(board.odds[near] != before[near])
+    assert board.odds[level] == -np.inf
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 20])
