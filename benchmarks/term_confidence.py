@@ -36,6 +36,7 @@ from spectuner_ext.terms.simulate import SimulatedIon, simulate_ion
 from spectuner_ext.terms.simulated_spectrum import Conditions
 
 SIZES = (120, 300, 600)
+FIT_SIZES = (120, 200, 300)
 TRAINING, CHECKING = 10_000, 20_000
 REPETITIONS = 6
 
@@ -67,7 +68,7 @@ def fit(n_ions: int) -> None:
     """Logistic regressions of "right" on the features of both maps."""
     single, repeated, right = [], [], []
     for i in range(n_ions):
-        ion = draw(TRAINING + i, SIZES[i % len(SIZES)])
+        ion = draw(TRAINING + i, FIT_SIZES[i % len(FIT_SIZES)])
         groups, model = label_groups(ion.system.levels), model_for(ion.settings)
         given = (ion.system, ion.settings, groups, model, Request())
         found, _ = run_trajectory(0, *given, min_log_odds=0.0)

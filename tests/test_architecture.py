@@ -33,6 +33,7 @@ HOMES = {
     "casadata": ["spectuner_ext/spectroscopy/*"],
     "gymnasium": ["spectuner_ext/terms/gym.py"],
     "joblib": ["spectuner_ext/terms/evidence/repetitions.py"],
+    "threadpoolctl": ["spectuner_ext/terms/evidence/threads.py"],
     "matplotlib": ["spectuner_ext/pipeline/plots.py", "spectuner_ext/terms/plots.py"],
     "scipy.optimize": ["spectuner_ext/fitting/local.py"],
     "torch": ["spectuner_ext/terms/reward*.py"],

