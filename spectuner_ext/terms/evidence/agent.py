@@ -90,7 +90,9 @@ def evidence(
     best = max(runs, key=lambda r: (r.score, -r.index))
     if best is not first:
         state = _restored(best, system, settings, groups, model, request)
-    agreement = agreement_with(best, runs, settings.tolerance)
+    # later rounds lean towards the best of the earlier ones, so only the free first round bears witness
+    free = [run for run in runs if run.index < request.n_trajectories]
+    agreement = agreement_with(best, free, settings.tolerance)
     levels, lines, dropped = _judged(best, agreement, state, request.min_probability)
     full = request.n_levels is not None and len(levels) >= request.n_levels
     outcome = Outcome.CANCELLED if telling.stopped else Outcome.HORIZON if full else Outcome.COMPLETE

@@ -1,8 +1,6 @@
 """Repetitions: any number of workers, a kill in the middle, and a checkpoint of something else."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -14,9 +12,13 @@ import pytest
 
 from spectuner_ext.errors import InputError
 from spectuner_ext.terms.evidence import evidence
-from spectuner_ext.terms.evidence.repetitions import agreement_with, consensus
+from spectuner_ext.terms.evidence.model import model_for
+from spectuner_ext.terms.evidence.repetitions import agreement_with, consensus, run_repetition
+from spectuner_ext.terms.evidence.search import final_odds, objective
+from spectuner_ext.terms.evidence.state import SearchState
 from spectuner_ext.terms.evidence.trajectory import Trajectory
-from spectuner_ext.terms.request import Request
+from spectuner_ext.terms.labels import label_groups
+from spectuner_ext.terms.request import ByHand, Request
 from spectuner_ext.terms.result import Outcome
 from spectuner_ext.terms.simulate import simulate_ion
 
@@ -83,6 +85,24 @@ def test_more_repetitions_keep_the_first_ones(ion, alone):
     assert more.summary["scores"][:5] == alone.summary["scores"]
 
 
+def test_repetitions_are_judged_with_the_unperturbed_numbers(ion):
+    """Their record, put into a fresh state: the same odds, though they were found with other numbers."""
+    model, groups = model_for(ion.settings), label_groups(ion.system.levels)
+    request = Request(n_trajectories=2)
+    for index in (1, 2, 3):
+        made = run_repetition(index, ion.system, ion.settings, groups, model, request, 0.0, {})
+        state = SearchState(ion.system, ion.settings, groups, model, ByHand())
+        for i, level in enumerate(made.level):
+            state.accept(int(level), float(made.energy[i]), float(made.energy_sd[i]), 0.0, [])
+        state.claim(list(zip(made.transition.tolist(), made.line.tolist(), strict=True)))
+        state.refit()
+        odds, _, _ = final_odds(state)
+        clear = np.isfinite(odds) & (odds < 20)
+        assert clear.any()
+        assert np.max(np.abs(odds - made.log_odds)[clear]) < 0.1
+        assert made.score == pytest.approx(objective(odds), abs=0.5)
+
+
 def test_rounds_add_repetitions_that_lean_on_the_best(ion, alone):
     two = run(ion, options={"rounds": 2})
     assert two.summary["n_runs"] == 1 + 2 * 4
@@ -110,8 +130,6 @@ def test_a_last_line_that_was_cut_off_is_done_again(ion, alone, tmp_path, cut):
     path = tmp_path / "runs.jsonl"
     run(ion, checkpoint=path)
     path.write_bytes(path.read_bytes()[:-cut])
-    assert bits(run(ion, checkpoint=path)) == bits(alone)
-    # and the file is whole again
     assert bits(run(ion, checkpoint=path)) == bits(alone)
     records = []
     for line in path.read_text().splitlines():
@@ -189,7 +207,7 @@ def test_a_killed_run_goes_on_to_the_same_result(ion, alone, tmp_path):
                 break
             time.sleep(0.05)
     finally:
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.wait()
     done = path.read_text().splitlines()
     assert len(done) == 2

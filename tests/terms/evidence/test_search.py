@@ -507,3 +507,4 @@ def test_the_result_of_a_run_is_its_state(finished):
     assert np.array_equal(trajectory.transition, state.transition_of[trajectory.line])
     assert trajectory.score == pytest.approx(np.sum(np.logaddexp(0, trajectory.log_odds)))
     assert not trajectory.stopped
+    assert np.array_equal(trajectory.log_odds, final_odds(copy.deepcopy(state))[0])
