@@ -36,7 +36,7 @@ from spectuner_ext.terms.simulate import SimulatedIon, simulate_ion
 from spectuner_ext.terms.simulated_spectrum import Conditions
 
 SIZES = (120, 300, 600)
-FIT_SIZES = (120, 200, 300)
+FIT_SIZES = (120, 300, 600)
 TRAINING, CHECKING = 10_000, 20_000
 REPETITIONS = 6
 

@@ -22,7 +22,7 @@ def advanced(analysis: Analysis) -> TermSystem:
     line is the name of the agent. A blended line appears once for each of its transitions.
     """
     system, found, new = analysis.system, analysis.levels, analysis.lines
-    known, classified, observed = system.known, system.classified, system.lines
+    known, classified, observed = analysis.refitted or system.known, system.classified, system.lines
     levels = KnownLevels(
         np.concatenate([known.level, found.level]),
         np.concatenate([known.energy, found.energy]),

@@ -48,7 +48,8 @@ class Request:
     Parameters
     ----------
     n_levels : int or None
-        At most this many levels are determined; None leaves it to the evidence.
+        The search stops at this many; those of them that are less probable than asked for are left out at the end.
+        None leaves it to the evidence.
     min_probability : float
         Levels that are less probable are left undetermined, with their candidates listed.
     seed : int

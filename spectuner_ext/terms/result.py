@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import BoolArray, FloatArray, IntArray
 from .settings import AnalysisSettings
-from .system import TermSystem
+from .system import KnownLevels, TermSystem
 
 __all__ = ["Analysis", "AssignedLines", "DeterminedLevels", "Outcome", "Undetermined"]
 
@@ -144,6 +144,8 @@ class Analysis:
         The objective J of the agent (evidence: sum of ln(1 + leave-one-out odds); greedy: cumulated reward).
     summary : dict
         Numbers of the run, JSON-like: steps, CPU and wall seconds, fitted populations and widths.
+    refitted : KnownLevels or None
+        The start levels with the energies of the joint least squares, when they float; None when they are held.
     """
 
     system: TermSystem
@@ -155,10 +157,13 @@ class Analysis:
     outcome: Outcome
     score: float
     summary: dict[str, Any] = field(default_factory=dict)
+    refitted: KnownLevels | None = None
 
     @property
     def energy(self) -> FloatArray:
         """Observed energy of every level of the calculation after the run in cm^-1, NaN where unknown."""
         energy = self.system.known_energy.copy()
+        if self.refitted is not None:
+            energy[self.refitted.level] = self.refitted.energy
         energy[self.levels.level] = self.levels.energy
         return np.asarray(energy)

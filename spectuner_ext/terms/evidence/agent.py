@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..labels import LabelGroups, label_groups
 from ..request import Request, Watch
 from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
 from ..settings import AnalysisSettings
-from ..system import TermSystem
+from ..system import KnownLevels, TermSystem
 from .confidence import calibrated, doubt_of, hide_known
 from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
@@ -23,7 +23,7 @@ from .search import drop_orphans
 from .state import SearchState
 from .threads import on_one_thread
 from .trajectory import Trajectory, run_trajectory
-from .undetermined import left_undetermined
+from .undetermined import STOPPED, left_undetermined
 
 __all__ = ["evidence"]
 
@@ -94,7 +94,9 @@ def evidence(
     free = [run for run in runs if run.index < request.n_trajectories]
     agreement = agreement_with(best, free, settings.tolerance)
     levels, lines, dropped = _judged(best, agreement, state, request.min_probability)
-    full = request.n_levels is not None and len(levels) >= request.n_levels
+    undetermined = left_undetermined(state, dropped, request.min_probability, doubt_of(best.log_odds))
+    full = request.n_levels is not None and best.level.size >= request.n_levels
+    full = full and STOPPED in undetermined.reason
     outcome = Outcome.CANCELLED if telling.stopped else Outcome.HORIZON if full else Outcome.COMPLETE
     summary = {
         "seconds": time.monotonic() - began,
@@ -119,11 +121,22 @@ def evidence(
         "evidence",
         levels,
         lines,
-        left_undetermined(state, dropped, request.min_probability, doubt_of(best.log_odds)),
+        undetermined,
         outcome,
         best.score,
         summary,
+        _refitted(system, settings, state),
     )
+
+
+def _refitted(system: TermSystem, settings: AnalysisSettings, state: SearchState) -> KnownLevels | None:
+    """Start levels with the energies of the fit, when they float."""
+    if not settings.float_levels:
+        return None
+    known = system.known
+    free = np.isnan(state.fixed[known.level])
+    sd = np.where(free, state.energy_sd[known.level], known.uncertainty)
+    return replace(known, energy=state.energy[known.level], uncertainty=sd)
 
 
 def _logit(p: float) -> float:

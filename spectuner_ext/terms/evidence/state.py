@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...errors import InputError
 from ..arrays import BoolArray, FloatArray, IntArray
 from ..labels import LabelGroups
 from ..level_fit import fit_levels
@@ -151,7 +152,12 @@ class SearchState:
             self._note(level)
         for line, low, up in self.by_hand.accept_lines:
             self.claimed[line] = self.pinned_lines[line] = True
-            self.transition_of[line] = pair.get((up, low), -1)
+            if (up, low) not in pair:
+                raise InputError(
+                    f"accept: the line at {self.wavenumber[line]:.4f} cm-1 is given to levels {low} and {up}, "
+                    "between which the calculation has no transition"
+                )
+            self.transition_of[line] = pair[(up, low)]
             for level, other, sign in ((up, low, 1.0), (low, up, -1.0)):
                 if np.isnan(self.energy[level]) and np.isfinite(self.energy[other]):
                     self.energy[level] = self.energy[other] + sign * self.wavenumber[line]
@@ -214,18 +220,40 @@ class SearchState:
             np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape, dtype=np.int64),
             np.empty(ids.size), np.empty(ids.size, dtype=np.int64), self._line,
         )  # fmt: skip
-        spectrum = Spectrum(
-            self.wavenumber, self.log_intensity, self.line_sd, self.log_density, self.claimed,
-            self.limit.log_intensity,
-        )  # fmt: skip
         assert self.prior is not None
         calc = self.system.levels.energy
         state = State(
             self.energy, self.energy_sd, calc + self.prior.mean, self.prior.sd, bottom, top,
             self.offsets.configuration, self.offsets.level, self.offsets.level_sd, *self._forbidden,
         )  # fmt: skip
-        score_levels(ids, self.graph, spectrum, state, self.numbers, scores)
+        score_levels(ids, self.graph, self._spectrum(self.claimed), state, self.numbers, scores)
+        for row, level in enumerate(ids if self.by_hand.accept_lines else ids[:0]):
+            claimed = self.claimed.copy()
+            claimed[self._own_lines(int(level))] = False
+            part = slice(row, row + 1)
+            one = Scores(
+                scores.energy[part], scores.log_evidence[part], scores.energy_sd[part], scores.n_lines[part],
+                scores.log_total[part], scores.n_expected[part], scores.line,
+            )  # fmt: skip
+            score_levels(ids[part], self.graph, self._spectrum(claimed), state, self.numbers, one)
         return scores
+
+    def _spectrum(self, claimed: BoolArray) -> Spectrum:
+        return Spectrum(
+            self.wavenumber,
+            self.log_intensity,
+            self.line_sd,
+            self.log_density,
+            claimed,
+            self.limit.log_intensity,
+        )
+
+    def _own_lines(self, level: int) -> IntArray:
+        """Lines that a person gave to an unknown level: they are claimed for all others."""
+        lines = np.flatnonzero(self.pinned_lines & (self.transition_of >= 0))
+        upper, lower = self._pairs()
+        t = self.transition_of[lines]
+        return np.asarray(lines[(upper[t] == level) | (lower[t] == level)])
 
     def matched(self, level: int) -> list[tuple[int, int]]:
         """(transition, line) of the best candidate of a level in the last scoring."""
@@ -251,7 +279,8 @@ class SearchState:
     def claim(self, lines: Sequence[tuple[int, int]]) -> None:
         """Assign lines to transitions, given as (transition, line)."""
         for transition, line in lines:
-            self.transition_of[line] = transition
+            if not self.pinned_lines[line]:
+                self.transition_of[line] = transition
             self.claimed[line] = True
 
     def partners_of(self, level: int) -> IntArray:

@@ -8,9 +8,11 @@ from .inputs import Scores
 from .search import MIN_LINES, log_odds_of
 from .state import SearchState
 
-__all__ = ["left_undetermined"]
+__all__ = ["STOPPED", "left_undetermined"]
 
-REACHED = ("as probable as asked for, but the search had stopped", "raise nlevels, or go on from this result")
+STOPPED = "as probable as asked for, but the search had stopped"
+
+GO_ON = "raise nlevels, or go on from this result"
 
 CLOSE = 2.0
 """Log odds by which the best candidate must lead the next for the choice to be clear."""
@@ -50,7 +52,7 @@ def left_undetermined(
             probability = float("nan")
         free = level not in dropped and level not in rejected
         if free and n_lines >= MIN_LINES and probability >= min_probability:
-            rows.append((level, energy, probability, n_lines, *REACHED))
+            rows.append((level, energy, probability, n_lines, STOPPED, GO_ON))
             continue
         reason, suggestion = _words(state, scores, i, level, level in dropped)
         rows.append((level, energy, probability, n_lines, reason, suggestion or outside))
