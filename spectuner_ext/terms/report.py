@@ -252,6 +252,7 @@ def summary_lines(analysis: Analysis) -> list[str]:
         f"end: {ENDINGS[analysis.outcome]}; objective {analysis.score:.4f}",
     ]
     lines += _probability_words(found.probability)
+    lines += [f"warning: {text}" for text in analysis.summary.get("warnings", ())]
     if len(new):
         ratio = new.residual / new.sigma
         lines.append(

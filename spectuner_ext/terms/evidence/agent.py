@@ -16,7 +16,7 @@ from ..request import Request, Watch
 from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
 from ..settings import AnalysisSettings
 from ..system import KnownLevels, TermSystem
-from .confidence import calibrated, doubt_of, hide_known
+from .confidence import Hidden, calibrated, doubt_of, hide_known
 from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
 from .search import drop_orphans
@@ -31,6 +31,12 @@ FORMAT = 1
 """Of the checkpoint; to be raised when a repetition with the same inputs gives another result."""
 
 FEWEST_LINES_IN_LIST = 3
+
+FEW_TESTED, USUAL_SHARE = 8, 0.5
+"""Of hidden start levels are found again 26 of 35 in Nd III, 137 of 140 in Co II, none in a spectrum of another ion."""
+
+FEW_KNOWN = 20
+"""Start levels below which one run is not to be trusted: with 12 of its 40, Nd III has 4 of 7 right at P > 0.9."""
 
 SEARCH_PROBABILITY = 0.5
 """Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
@@ -114,6 +120,7 @@ def evidence(
         "hidden_known_expected": float(
             np.sum(calibrated(hidden.log_odds, np.ones(hidden.level.size), doubt_of(hidden.log_odds)))
         ),
+        "warnings": _warnings(system, hidden, request),
     }
     return Analysis(
         system,
@@ -127,6 +134,23 @@ def evidence(
         summary,
         _refitted(system, settings, state),
     )
+
+
+def _warnings(system: TermSystem, hidden: Hidden, request: Request) -> list[str]:
+    """What a reader of the probabilities should know of this ion."""
+    notes = []
+    right, tested = int(np.count_nonzero(hidden.right)), hidden.level.size
+    if tested >= FEW_TESTED and right < USUAL_SHARE * tested:
+        notes.append(
+            f"of {tested} start levels that were hidden and looked for, {right} were found again; usual is three "
+            "quarters: calculation, intensities or uncertainties are worse than the probabilities assume"
+        )
+    if len(system.known) < FEW_KNOWN and request.n_trajectories == 1:
+        notes.append(
+            f"only {len(system.known)} levels are known at the start, so that an early mistake may found a cluster "
+            "of wrong levels; repeat with ntrajectories of 6 or more and heed the agreement"
+        )
+    return notes
 
 
 def _refitted(system: TermSystem, settings: AnalysisSettings, state: SearchState) -> KnownLevels | None:

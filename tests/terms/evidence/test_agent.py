@@ -345,3 +345,63 @@ def test_summary_is_plain_data(base):
     assert summary["n_determined"] == len(base.levels)
     assert summary["hidden_known_first"] <= summary["hidden_known_tested"]
     assert summary["cpu_seconds"] >= 0
+
+
+def test_line_given_to_two_unknown_levels_counts_for_both(ion, base):
+    found = set(base.levels.level.tolist())
+    between = [
+        i for i in range(len(base.lines)) if {int(base.lines.lower[i]), int(base.lines.upper[i])} <= found
+    ]
+    assert between
+    i = between[0]
+    line, lower, upper = (int(getattr(base.lines, name)[i]) for name in ("line", "lower", "upper"))
+    result = by_hand(ion, accept_lines=((line, lower, upper),))
+    assert {lower, upper} <= set(result.levels.level.tolist())
+    row = np.flatnonzero(result.lines.line == line)
+    assert (result.lines.lower[row], result.lines.upper[row]) == (lower, upper)
+
+
+def test_line_without_a_transition_is_refused(ion):
+    transitions = ion.system.transitions
+    pairs = set(zip(transitions.upper.tolist(), transitions.lower.tolist(), strict=True))
+    lower, upper = next((a, b) for a in range(1, 50) for b in range(50, 100) if (b, a) not in pairs)
+    with pytest.raises(
+        InputError, match=f"accept: the line .* is given to levels {lower} and {upper}, between which"
+    ):
+        by_hand(ion, accept_lines=((0, lower, upper),))
+
+
+def test_floating_start_levels_are_returned_with_the_energies_of_the_fit(ion):
+    result = run(ion, settings=replace(ion.settings, float_levels=True))
+    assert result.refitted is not None
+    assert result.refitted.energy[result.refitted.level == 0] == 0.0
+    moved = result.refitted.energy - ion.system.known.energy
+    assert 0 < np.abs(moved).max() < 0.1
+    lines, energy = result.lines, result.energy
+    expected = ion.system.lines.wavenumber[lines.line] - energy[lines.upper] + energy[lines.lower]
+    assert_allclose(lines.residual, expected, atol=1e-9)
+    assert run(ion).refitted is None
+
+
+def test_limit_that_nothing_was_lost_to_is_no_reason_to_stop(ion, base):
+    assert run(ion, n_levels=len(base.levels)).outcome is Outcome.COMPLETE
+    cut = run(ion, n_levels=len(base.levels) // 2, min_probability=0.8)
+    assert cut.outcome is Outcome.HORIZON
+    assert any("the search had stopped" in reason for reason in cut.undetermined.reason)
+
+
+def test_scrambled_spectrum_gives_few_levels_and_a_warning(ion):
+    """Every line moved by a few cm^-1: nothing of the ion is left, though densities and intensities are as before."""
+    rng = np.random.default_rng(4)
+    lines = ion.system.lines
+    moved = lines.wavenumber + rng.uniform(2.0, 6.0, len(lines)) * rng.choice([-1, 1], len(lines))
+    result = run(ion, system=replace(ion.system, lines=replace(lines, wavenumber=moved)))
+    assert np.count_nonzero(result.levels.probability > 0.9) <= 3
+    assert len(result.levels) < 15
+    assert any("start levels that were hidden" in text for text in result.summary["warnings"])
+
+
+def test_few_known_levels_are_warned_of():
+    few = simulate_ion(n_levels=100, seed=6, n_known=10)
+    assert any("only 10 levels are known" in w for w in run(few).summary["warnings"])
+    assert not any("are known" in w for w in run(few, n_trajectories=2).summary["warnings"])

@@ -5,7 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectuner_ext.terms.evidence.confidence import calibrated, doubt_of, hide_known
+from spectuner_ext.terms.evidence.confidence import (
+    calibrated,
+    chain_support,
+    doubt_of,
+    hide_known,
+)
 from spectuner_ext.terms.evidence.model import model_for
 from spectuner_ext.terms.evidence.state import SearchState
 from spectuner_ext.terms.labels import label_groups
@@ -106,3 +111,37 @@ def test_wrong_known_levels_are_not_found_where_they_are_said_to_be(clean):
     assert tested.any()
     assert not hidden.right[tested].any()
     assert hidden.right[~tested].mean() > 0.9
+
+
+def test_support_falls_along_a_chain_and_is_that_of_the_second_best_partner(clean):
+    state = start(clean)
+    transitions = clean.system.transitions
+    known = set(clean.system.known.level.tolist())
+    neighbours = {
+        k: np.unique(
+            np.concatenate(
+                [transitions.lower[transitions.upper == k], transitions.upper[transitions.lower == k]]
+            )
+        )
+        for k in range(len(clean.system.levels))
+    }
+    first = next(k for k in neighbours if k not in known and len(known & set(neighbours[k].tolist())) >= 2)
+    state.accept(first, 1.0, 0.01, 0.0, pairs_of(state, first, known))
+    assert chain_support(state)[first] == pytest.approx(0.5)
+    second = next(k for k in neighbours if k not in known | {first} and first in neighbours[k])
+    one = next(iter(known & set(neighbours[second].tolist())), None)
+    partners = {first} if one is None else {first, one}
+    state.accept(second, 2.0, 0.01, 0.0, pairs_of(state, second, partners, offset=500))
+    lowest = 0.25 * (0.5 if one is None else 1.0)
+    assert chain_support(state)[second] == pytest.approx(lowest)
+    assert chain_support(state)[0] == 1.0
+
+
+def pairs_of(state, level, partners, offset=0):
+    """Arbitrary lines of the list for the transitions of a level to some others."""
+    t = state.system.transitions
+    rows = np.flatnonzero(
+        ((t.upper == level) & np.isin(t.lower, list(partners)))
+        | ((t.lower == level) & np.isin(t.upper, list(partners)))
+    )
+    return [(int(row), offset + i) for i, row in enumerate(rows)]
