@@ -22,13 +22,14 @@ from spectuner_ext.terms.evidence import evidence
 from spectuner_ext.terms.readers.case_folder import Case, read_case
 from spectuner_ext.terms.reliability import expected_calibration_error, reliability_table
 from spectuner_ext.terms.request import Request
+from spectuner_ext.terms.result import Analysis
 from spectuner_ext.terms.system import ClassifiedLines, KnownLevels, TermSystem
 
 PUBLISHED_LEVELS = 64
 """Levels that the published agents determine at most: half of their 128 steps."""
 
 
-def scored(case: Case, system: TermSystem, request: Request) -> Evaluation:
+def scored(case: Case, system: TermSystem, request: Request) -> tuple[Analysis, Evaluation]:
     """Run and score."""
     began = time.process_time()
     result = evidence(system, case.settings, request)
@@ -43,7 +44,7 @@ def scored(case: Case, system: TermSystem, request: Request) -> Evaluation:
         f"expected {p.sum():.1f}; J {result.score:.1f}; {seconds:.1f} s CPU; {result.outcome.name}",
         flush=True,
     )
-    return verdict
+    return result, verdict
 
 
 def whole(folders: list[Path]) -> None:
@@ -60,11 +61,11 @@ def whole(folders: list[Path]) -> None:
             ),
         ):
             print(f"\n{what}")
-            verdict = scored(case, case.system, request)
+            scored(case, case.system, request)
         print(f"peak memory so far {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-        verdict = scored(case, case.system, Request(min_probability=0.01))
+        result, verdict = scored(case, case.system, Request(min_probability=0.2))
         precision_table(verdict, at=(0.1, 0.25, 0.5, 0.75, 0.9, 1.0)).pprint(max_width=-1)
-        p, right = verdict.analysis.levels.probability, np.asarray(verdict.right)
+        p, right = result.levels.probability, np.asarray(verdict.right)
         reliability_table(p, right, bins=5).pprint(max_width=-1)
         print(f"calibration error {expected_calibration_error(p, right):.3f}")
 

@@ -33,7 +33,7 @@ FORMAT = 1
 FEWEST_LINES_IN_LIST = 3
 
 FEW_TESTED, USUAL_SHARE = 8, 0.5
-"""Of hidden start levels are found again 26 of 35 in Nd III, 137 of 140 in Co II, none in a spectrum of another ion."""
+"""Of hidden start levels, 26 of 35 are found again in Nd III, 137 of 140 in Co II, none without the ion's lines."""
 
 FEW_KNOWN = 20
 """Start levels below which one run is not to be trusted: with 12 of its 40, Nd III has 4 of 7 right at P > 0.9."""
