@@ -11,10 +11,10 @@ from .state import SearchState
 
 __all__ = ["Hidden", "calibrated", "candidate_support", "chain_support", "doubt_of", "hide_known"]
 
-SINGLE = (1.702, 0.283, 2.038, -5.968)
+SINGLE = (1.127, 0.318, 2.099, -7.272)
 """Intercept, and weights of log odds, ln support and doubt, for one run; see `calibrated`."""
 
-REPEATED = (-3.806, 0.459, 5.181)
+REPEATED = (-4.041, 0.515, 4.818)
 """Intercept, and weights of log odds and agreement, where there are repetitions."""
 
 SINGLE_CAP, REPEATED_CAP = 12.0, 8.0
