@@ -55,7 +55,8 @@ def test_probability_rises_with_support_and_agreement_and_falls_with_doubt():
 def test_sure_and_well_supported_is_nearly_certain_and_the_contrary_is_not():
     assert calibrated(np.array([20.0]), np.array([1.0]), 0.0)[0] > 0.95
     assert calibrated(np.array([20.0]), np.array([1.0]), 0.0, np.array([1.0]))[0] > 0.95
-    assert calibrated(np.array([20.0]), np.array([1.0]), 0.0, np.array([0.0]))[0] < 0.5
+    # sure by its own odds, but found by none of the others: hardly better than even
+    assert calibrated(np.array([20.0]), np.array([1.0]), 0.0, np.array([0.0]))[0] < 0.6
     assert calibrated(np.array([0.0]), np.array([0.1]), 0.1)[0] < 0.1
 
 
