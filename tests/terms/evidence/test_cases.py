@@ -11,14 +11,12 @@ KEY_TOLERANCE = 0.05
 
 
 def key_energies(path):
-    return np.loadtxt(path, delimiter=",", skiprows=1, usecols=COLUMN) * 1000.0
-
-
-COLUMN = 0
+    """Energies in cm^-1 of a key without a header, in kK."""
+    return np.loadtxt(path) * 1000.0
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize(("name", "least", "most"), [("nd3", 50, 64), ("co2", 62, 64)])
+@pytest.mark.parametrize(("name", "least", "most"), [("nd3", 52, 64), ("co2", 64, 64)])
 def test_published_case(shared, name, least, most):
     case = read_case(shared / "data" / "term_analysis" / name)
     analysis = evidence(case.system, case.settings, Request(n_levels=most))
@@ -26,7 +24,7 @@ def test_published_case(shared, name, least, most):
     key = key_energies(case.key)
     right = np.array([np.min(np.abs(key - e)) <= KEY_TOLERANCE for e in analysis.levels.energy])
     assert np.count_nonzero(right) >= least
-    assert analysis.summary["cpu_seconds"] < 30
     sure = analysis.levels.probability > 0.9
-    assert right[sure].mean() >= 0.9
+    assert sure.sum() >= 30
+    assert right[sure].mean() >= 0.95
     assert np.all(analysis.levels.n_lines >= 2)
