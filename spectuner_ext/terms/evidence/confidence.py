@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray, IntArray
-from .search import MIN_LINES, MOVED_CM, log_odds_of
+from .search import MIN_LINES, log_odds_of
 from .state import SearchState
 
 __all__ = ["Hidden", "calibrated", "candidate_support", "chain_support", "doubt_of", "hide_known"]
@@ -141,7 +141,7 @@ def hide_known(state: SearchState) -> Hidden:
         state.energy[level] = np.nan
         scores = state.score([int(level)])
         if scores.n_expected[0] >= MIN_LINES:
-            near = abs(scores.energy[0, 0] - energy) <= max(MOVED_CM, tolerance)
+            near = abs(scores.energy[0, 0] - energy) <= tolerance
             rows.append((int(level), float(log_odds_of(scores)[0]), int(scores.n_lines[0, 0]), bool(near)))
         state.claimed, state.energy[level], state.energy_sd[level] = claimed, energy, sd
     state.numbers = narrow

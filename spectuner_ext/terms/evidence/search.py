@@ -18,9 +18,6 @@ __all__ = [
     "sweep",
 ]
 
-MOVED_CM = 0.05
-"""A level that comes back further from where it was has moved."""
-
 NEARLY = 0.5
 """Candidates whose log odds lack no more than this are scored again after every batch."""
 
@@ -191,7 +188,7 @@ def final_odds(state: SearchState) -> tuple[FloatArray, FloatArray, FloatArray]:
         _, scores, _ = leave_one_out(state, int(level))
         share = np.minimum(scores.log_evidence[0] - scores.log_total[0], -1e-12)
         each = np.where(np.isfinite(share), share - np.log(-np.expm1(share)), -np.inf)
-        own = np.abs(scores.energy[0] - energy) <= MOVED_CM
+        own = np.abs(scores.energy[0] - energy) <= state.settings.tolerance
         if own.any() and scores.n_lines[0, np.argmax(own)] >= MIN_LINES:
             odds[i] = each[np.argmax(own)]
         others = np.flatnonzero(~own & np.isfinite(scores.energy[0]))
@@ -225,7 +222,7 @@ def sweep(state: SearchState, *, min_log_odds: float) -> int:
             drop_orphans(state)
             continue
         energy = float(scores.energy[0, 0])
-        came_back = abs(energy - before) <= MOVED_CM
+        came_back = abs(energy - before) <= state.settings.tolerance
         state.accept(
             level, energy, float(scores.energy_sd[0, 0]), odds, lines, order=order,
             first_odds=first_odds if came_back else None,
