@@ -36,7 +36,7 @@ FEW_TESTED, USUAL_SHARE = 8, 0.5
 """Of hidden start levels, 26 of 35 are found again in Nd III, 137 of 140 in Co II, none without the ion's lines."""
 
 FEW_KNOWN = 20
-"""Start levels below which one run is not to be trusted: with 12 of its 40, Nd III has 4 of 7 right at P > 0.9."""
+"""Start levels below which one run is not to be trusted: with 12 of its 39, Nd III had 4 of 7 right at P > 0.9."""
 
 SEARCH_PROBABILITY = 0.5
 """Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
