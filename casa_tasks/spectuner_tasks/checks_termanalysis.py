@@ -19,6 +19,7 @@ __all__ = [
     "PARTS",
     "agent",
     "by_hand",
+    "configurations",
     "kaysers",
     "not_negative_number",
     "probability",
@@ -165,3 +166,14 @@ def by_hand(value: Any, name: str) -> list[Any]:
 def reward(value: object, name: str) -> str:
     """Take the name of a shipped score, or a file."""
     return value if isinstance(value, str) and value in REWARDS else path(value, name)
+
+
+def configurations(value: object, name: str) -> dict[str, str] | list[str]:
+    """Take a mapping of label to configuration, or one text for each level."""
+    if isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair):
+        return dict(value)
+    if isinstance(value, list | tuple | np.ndarray) and all(isinstance(x, str) for x in value):
+        return [str(x) for x in value]
+    raise InputError(
+        f"{name}: must be a record of label to configuration or a list with one text for each level, got {value!r}"
+    )

@@ -6,6 +6,7 @@ from . import checks
 from .checks_termanalysis import (
     agent,
     by_hand,
+    configurations,
     kaysers,
     not_negative_number,
     probability,
@@ -144,6 +145,15 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "a level must not get, and {'line': 34567.8}, a line that explains nothing. A known level that is "
         "rejected leaves the start with its lines.",
         by_hand,
+    ),
+    Parameter(
+        "configurations",
+        ("record", "stringVec"),
+        None,
+        "Electron configurations where the labels of the levels do not tell: a record of label to configuration, or "
+        "one text for each level, such as '3d7.(4F).4p'; levels of one configuration have similar errors of the "
+        "calculated energy. For agent='evidence'.",
+        configurations,
     ),
     Parameter(
         "ntrajectories",

@@ -122,6 +122,10 @@ def prepare(values: Mapping[str, Any]) -> PreparedAnalysis:
             f"nrounds: {values['nrounds']} rounds need repetitions to learn from; use agent='evidence' with "
             "ntrajectories of 2 or more"
         )
+    if values["configurations"] and values["agent"] != "evidence":
+        raise InputError(
+            f"configurations: agent={values['agent']!r} does not look at labels; use agent='evidence' or leave it out"
+        )
     if values["reward"] and values["agent"] == "evidence":
         raise InputError(
             f"reward: {values['reward']!r} scores the candidates of agent='greedy'; agent='evidence' has its own"
@@ -136,6 +140,7 @@ def prepare(values: Mapping[str, Any]) -> PreparedAnalysis:
     decisions = decide(
         source.system, values["accept"] or (), values["reject"] or (), tolerance=settings.tolerance
     )
+    _check_configurations(values["configurations"], len(source.system.levels))
     _check_reach(decisions.system, settings)
     n_levels = _n_levels(values, source)
     origins["nlevels"] = _origin_of(values["nlevels"] is not None, "horizon" in source.given, source)
@@ -168,7 +173,8 @@ def _request(values: Mapping[str, Any], n_levels: int | None, decisions: Decisio
 def _options(values: Mapping[str, Any]) -> dict[str, Any]:
     """What only one agent understands."""
     if values["agent"] == "evidence":
-        return {"rounds": values["nrounds"]} if values["nrounds"] > 1 else {}
+        options = {"rounds": values["nrounds"]} if values["nrounds"] > 1 else {}
+        return options | ({"configuration": values["configurations"]} if values["configurations"] else {})
     return {name: values[name] for name in ("compat", "reward") if values[name]}
 
 
@@ -192,6 +198,14 @@ def _settled(values: Mapping[str, Any], source: _Source) -> tuple[AnalysisSettin
 
 def _origin_of(by_call: bool, by_source: bool, source: _Source) -> str:
     return PARAMETER if by_call else source.origin if by_source else DEFAULT
+
+
+def _check_configurations(given: object, n_levels: int) -> None:
+    if isinstance(given, list) and len(given) != n_levels:
+        raise InputError(
+            f"configurations: {len(given)} texts for {n_levels} levels; give one for each, or a record of label to "
+            "configuration"
+        )
 
 
 def _check_reach(system: TermSystem, settings: AnalysisSettings) -> None:

@@ -34,6 +34,7 @@ def termanalysis_rl(
     fixlevels: bool | None = None,
     accept: Any = None,
     reject: Any = None,
+    configurations: Any = None,
     ntrajectories: int = 1,
     nrounds: int = 1,
     seed: int = 0,
@@ -133,6 +134,7 @@ def _result(
         "start": origin["start"],
         "settings": origin["settings"],
         "notes": list(prepared.notes),
+        "warnings": list(analysis.summary.get("warnings", ())),
         "run": dict(analysis.summary),
     }
     return {
@@ -204,7 +206,8 @@ dict
     energy [cm-1], energy_err, probability, n_lines, E_calc, runner_up, order and more.
     lines : QTable of classified lines: wavenumber [cm-1], levels, observed minus calculated, that in sigma.
     undetermined : QTable of levels that the data reach but do not decide: best candidate, reason, suggestion.
-    summary : dict, outcome (COMPLETE, HORIZON where a limit was reached, CANCELLED), numbers, settings with origin.
+    summary : dict, outcome (COMPLETE, HORIZON where a limit was reached, CANCELLED), numbers, settings with origin,
+    and warnings: what a reader of the probabilities should know of this ion.
     files : dict, ending to path of the products; the name of the products is an infile for the next run.
     call : dict, the JSON-like parameters; ``termanalysis_rl(**result["call"])`` repeats the run number for number.
     provenance : dict, versions, input checksums, settings, decisions by hand.

@@ -256,3 +256,32 @@ def test_next_run_keeps_what_was_found(folder, tmp_path):
     assert second["summary"]["start"]["known_levels"] == first["summary"]["start"]["known_levels"] + len(
         system_levels
     )
+
+
+# ---------------------------------------------------------------------------------- configurations
+
+
+def test_configurations_say_what_labels_do_not(small_ion):
+    """Labels that tell nothing, and the configurations given beside them, are as good as labels that do."""
+    from dataclasses import replace
+
+    levels = small_ion.system.levels
+    texts = [str(label).rsplit(" ", 1)[0] for label in levels.label]
+    bare = replace(
+        small_ion.system, levels=replace(levels, label=np.array([f"no {k}" for k in range(len(levels))]))
+    )
+    usual = termanalysis_rl(small_ion.system)
+    without = termanalysis_rl(bare)
+    given = termanalysis_rl(bare, configurations=texts)
+    by_label = termanalysis_rl(
+        bare, configurations=dict(zip(map(str, bare.levels.label), texts, strict=True))
+    )
+    assert without["summary"]["run"]["labels_recognised"] == 0.0
+    assert given["summary"]["run"]["labels_recognised"] == 1.0
+    assert given["levels"]["energy"].value.tolist() == by_label["levels"]["energy"].value.tolist()
+    right = [
+        np.sum(np.abs(r["levels"]["energy"].value - small_ion.truth_energy[r["levels"]["level"]]) < 0.05)
+        for r in (usual, without, given)
+    ]
+    assert right[1] >= 0.6 * right[0]
+    assert right[2] >= right[1]

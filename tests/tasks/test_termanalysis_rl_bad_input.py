@@ -84,6 +84,8 @@ def refused(pinning, tmp_path, ion):
         ("seed", -1, "must be at least 0, got -1"),
         ("nworkers", 0, "must be at least 1, got 0"),
         ("compat", "papers", "unknown compat 'papers'; choose from paper"),
+        ("configurations", 5, "must be a record of label to configuration"),
+        ("configurations", ["3d7.4s"], "1 texts for 60 levels; give one for each"),
         ("nrounds", 3, "3 rounds need repetitions to learn from"),
         ("reward", "trained", "'trained' scores the candidates of agent='greedy'"),
         ("compat", "paper", "'paper' repeats runs of the published decision process, which agent='evidence'"),

@@ -114,7 +114,9 @@ def evidence(
         "population_intercept_dex": state.numbers.intercept,
         "excitation_temperature_cm": -0.4342944819 / state.numbers.slope if state.numbers.slope < 0 else None,
         "prior_scales": list(state.prior.scales) if state.prior else None,
-        "labels_recognised": label_groups(system.levels).recognised,
+        "labels_recognised": label_groups(
+            system.levels, configuration=request.options.get("configuration")
+        ).recognised,
         "hidden_known_tested": len(hidden.level),
         "hidden_known_first": int(np.count_nonzero(hidden.right)),
         "hidden_known_expected": float(
