@@ -176,7 +176,7 @@ def test_interrupt_of_a_process_group(folder, tmp_path):
         while process.poll() is None and not checkpoint.exists():
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -189,7 +189,7 @@ CHILD = """
 
     def watch(report):
         if report["stage"] == "repeating" and report["done"] >= 2:
-            time.sleep(60)
+            time.sleep(180)
 
     ion = simulate_ion(n_levels={n}, seed={seed})
     evidence(ion.system, ion.settings, Request(n_trajectories=5, checkpoint=Path(sys.argv[1])), watch)
@@ -201,7 +201,7 @@ def test_a_killed_run_goes_on_to_the_same_result(ion, alone, tmp_path):
     code = textwrap.dedent(CHILD).format(n=N, seed=SEED)
     child = subprocess.Popen([sys.executable, "-c", code, str(path)])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and child.poll() is None:
             if path.is_file() and path.read_bytes().count(b"\n") >= 2:
                 break
