@@ -87,7 +87,8 @@ def test_preference_is_the_network_it_says():
 
 
 def test_a_torch_state_dictionary_is_read(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     embed = torch.nn.Sequential(torch.nn.Linear(7, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
     score = torch.nn.Linear(4, 1)
     state = {**{f"mlp.{k}": v for k, v in embed.state_dict().items()}, "out.weight": score.weight.detach()}
@@ -100,7 +101,8 @@ def test_a_torch_state_dictionary_is_read(tmp_path):
 
 
 def test_a_torch_file_of_other_shapes_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.save(torch.nn.Linear(3, 2).state_dict(), tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"\(8, 7\).*got weight \(2, 3\)"):
         load_reward(tmp_path / "other.pth")

@@ -16,7 +16,7 @@ from ..request import Request, Watch
 from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
 from ..settings import AnalysisSettings
 from ..system import KnownLevels, TermSystem
-from .confidence import Hidden, calibrated, doubt_of, hide_known
+from .confidence import FEWEST_REPETITIONS, Hidden, calibrated, doubt_of, hide_known
 from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
 from .search import drop_orphans
@@ -99,7 +99,8 @@ def evidence(
     # later rounds lean towards the best of the earlier ones, so only the free first round bears witness
     free = [run for run in runs if run.index < request.n_trajectories]
     agreement = agreement_with(best, free, settings.tolerance)
-    levels, lines, dropped = _judged(best, agreement, state, request.min_probability)
+    enough = sum(run.index != best.index for run in free) >= FEWEST_REPETITIONS
+    levels, lines, dropped = _judged(best, agreement, enough, state, request.min_probability)
     undetermined = left_undetermined(state, dropped, request.min_probability, doubt_of(best.log_odds))
     full = request.n_levels is not None and best.level.size >= request.n_levels
     full = full and STOPPED in undetermined.reason
@@ -147,7 +148,7 @@ def _warnings(system: TermSystem, hidden: Hidden, request: Request) -> list[str]
             f"of {tested} start levels that were hidden and looked for, {right} were found again; usual is three "
             "quarters: calculation, intensities or uncertainties are worse than the probabilities assume"
         )
-    if len(system.known) < FEW_KNOWN and request.n_trajectories == 1:
+    if len(system.known) < FEW_KNOWN and request.n_trajectories <= FEWEST_REPETITIONS:
         notes.append(
             f"only {len(system.known)} levels are known at the start, so that an early mistake may found a cluster "
             "of wrong levels; repeat with ntrajectories of 6 or more and heed the agreement"
@@ -234,12 +235,11 @@ def _restored(
 
 
 def _judged(
-    run: Trajectory, agreement: FloatArray, state: SearchState, min_probability: float
+    run: Trajectory, agreement: FloatArray, enough: bool, state: SearchState, min_probability: float
 ) -> tuple[DeterminedLevels, AssignedLines, dict[int, tuple[float, float, int]]]:
     """Probabilities; levels below the wanted one are taken back, and what hangs on them alone with them."""
     n_lines = np.array([state.lines_of(int(k)).size for k in run.level], dtype=np.int64)
-    known = bool(np.isfinite(agreement).all()) and agreement.size > 0
-    probability = calibrated(run.log_odds, run.support, doubt_of(run.log_odds), agreement if known else None)
+    probability = calibrated(run.log_odds, run.support, doubt_of(run.log_odds), agreement if enough else None)
     probability[np.isin(run.level, list(state.by_hand_levels))] = 1.0
     keep = probability >= min_probability
     for level in run.level[~keep]:

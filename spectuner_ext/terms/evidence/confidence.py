@@ -17,6 +17,9 @@ SINGLE = (1.127, 0.318, 2.099, -7.272)
 REPEATED = (-4.041, 0.515, 4.818)
 """Intercept, and weights of log odds and agreement, where there are repetitions."""
 
+FEWEST_REPETITIONS = 5
+"""Repetitions beside the run in question that the second map was fitted with; the share of fewer says too little."""
+
 SINGLE_CAP, REPEATED_CAP = 12.0, 8.0
 """Log odds beyond these tell nothing more."""
 
@@ -86,7 +89,7 @@ def calibrated(
     doubt : float
         See `doubt_of`.
     agreement : array, (n,), optional
-        Share of the repetitions that have the level at the same energy.
+        Share of the repetitions, `FEWEST_REPETITIONS` or more, that have the level at the same energy.
     """
     if agreement is not None:
         intercept, slope, weight = REPEATED

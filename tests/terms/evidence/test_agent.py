@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from spectuner_ext.errors import InputError
 from spectuner_ext.terms import KnownLevels, LineList, TermSystem
 from spectuner_ext.terms.evidence import evidence
+from spectuner_ext.terms.evidence.confidence import calibrated
 from spectuner_ext.terms.request import ByHand, Request
 from spectuner_ext.terms.result import Outcome
 from spectuner_ext.terms.simulate import simulate_ion
@@ -404,4 +405,15 @@ def test_scrambled_spectrum_gives_few_levels_and_a_warning(ion):
 def test_few_known_levels_are_warned_of():
     few = simulate_ion(n_levels=100, seed=6, n_known=10)
     assert any("only 10 levels are known" in w for w in run(few).summary["warnings"])
-    assert not any("are known" in w for w in run(few, n_trajectories=2).summary["warnings"])
+    assert any("are known" in w for w in run(few, n_trajectories=2).summary["warnings"])
+    assert not any("are known" in w for w in run(few, n_trajectories=6).summary["warnings"])
+
+
+def test_agreement_of_a_few_repetitions_is_shown_but_does_not_move_the_probability(ion):
+    """The map that takes it was fitted with five others; one other run that agrees is no such witness."""
+    few, many = run(ion, n_trajectories=3), run(ion, n_trajectories=6)
+    for result, heeded in ((few, False), (many, True)):
+        levels = result.levels
+        assert np.isfinite(levels.agreement).all()
+        by_agreement = calibrated(levels.log_odds, np.ones(len(levels)), 0.0, levels.agreement)
+        assert np.allclose(levels.probability, by_agreement) is heeded
