@@ -106,9 +106,11 @@ def rerun(
     json: Annotated[bool, "Print the table as JSON."] = False,
 ) -> None:
     """Repeat a recorded call of a task."""
-    from .repetition import read_call, repeated
+    from spectuner_ext.call_record import read_call_record
 
-    earlier = read_call(record, tuple(RUNS))
+    from .repetition import repeated
+
+    earlier = read_call_record(record, tuple(RUNS))
     call, changes = repeated(earlier, record)
     for text in changes:
         print(f"spectuner: {text}", file=sys.stderr)

@@ -1,40 +1,16 @@
 """A recorded call, read back to be made again."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spectuner_ext.errors import InputError
-
 from .json_values import SOFTWARE, stamp
 
-__all__ = ["read_call", "repeated"]
+__all__ = ["repeated"]
 
 KEPT = {"observation": ".fits", "system": ".start.fits"}
 """Key of an infile that was passed as an object, to the ending of the product that keeps it."""
-
-
-def read_call(path: str | os.PathLike[str], tasks: Sequence[str]) -> dict[str, Any]:
-    """JSON record of a call of one of the tasks.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or is not such a record.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(record, dict) or record.get("task") not in tasks or "call" not in record:
-        raise InputError(
-            f"{path}: not the record of a call; it needs the keys task ({', '.join(tasks)}) and call"
-        )
-    return record
 
 
 def repeated(record: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[str]]:
@@ -45,7 +21,7 @@ def repeated(record: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple[d
     Parameters
     ----------
     record : mapping
-        As read by `read_call`.
+        As read by `spectuner_ext.call_record.read_call_record`.
     path : path
         Where the record lies.
     """

@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from .. import __version__
+from ..call_record import read_call_record
 from ..errors import InputError, SpectunerWarning
 from .tables import SPECTRUM_COLUMNS
 
@@ -23,7 +24,6 @@ __all__ = [
     "existing_products",
     "products_stem",
     "read_products",
-    "read_record",
     "read_windows",
     "spectra_to_specutils",
     "write_products",
@@ -215,7 +215,7 @@ def read_products(path: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{_file(stem, suffix)}: no such file; products of a fit are {stem.name}.ecsv, .fits "
                 f"and .json"
             )
-    record = read_record(_file(stem, "json"))
+    record = read_call_record(_file(stem, "json"), ("sdfit_lte",))
     spectra = read_windows(_file(stem, "fits"))
     with fits.open(_file(stem, "fits")) as hdus:
         peaks = _native(QTable.read(hdus["PEAKS"]))
@@ -249,25 +249,6 @@ def read_windows(path: str | os.PathLike[str]) -> list[QTable]:
     if not spectra:
         raise InputError(f"{path}: has no table WINDOW of a fit")
     return spectra
-
-
-def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """JSON record of a call.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or is not such a record.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(record, dict) or record.get("task") != "sdfit_lte" or "call" not in record:
-        raise InputError(f"{path}: not the record of a call of sdfit_lte; it needs the keys task and call")
-    return record
 
 
 def _window(hdu: fits.BinTableHDU) -> QTable:

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 
+from ..call_record import read_call_record
 from ..errors import InputError, OutputExistsError, SpectunerWarning
 from .report import levels_table, lines_table, summary_lines, undetermined_table
 from .result import Analysis
@@ -296,7 +297,7 @@ def read_products(outfile: str | os.PathLike[str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in TABLES:
         out[name] = _read_table(_file(stem, f"{name}.ecsv"))
-    record = _read_record(_file(stem, "json"))
+    record = read_call_record(_file(stem, "json"), (TASK,))
     out.update({k: record[k] for k in ("summary", "call", "provenance", "evaluation") if k in record})
     out["files"] = {e: str(_file(stem, e)) for e in ENDINGS if _file(stem, e).exists()}
     return out
@@ -315,15 +316,3 @@ def _read_table(path: Path) -> QTable:
             table[name] = np.asarray(table[name].filled(""), dtype=np.str_)
             table[name].info.description = told
     return table
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
-    if not isinstance(record, dict) or record.get("task") != TASK or "call" not in record:
-        raise InputError(f"{path}: not the record of a call of {TASK}; it needs the keys task and call")
-    return record

@@ -184,7 +184,7 @@ def test_rerun_of_something_else(spectuner, tmp_path):
     path.write_text('{"task": "clean", "call": {}}')
     code, _, err = spectuner("rerun", path)
     assert code == 1
-    assert "not the record of a call; it needs the keys task (sdfit_lte, termanalysis_rl) and call" in err
+    assert "not the record of a call of sdfit_lte or termanalysis_rl; it needs the keys task and call" in err
 
 
 def test_progress_in_words():
