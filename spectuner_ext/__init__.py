@@ -23,6 +23,7 @@ _HOME = {
     "Analysis": "terms.result",
     "AnalysisSettings": "terms",
     "Beam": "observation",
+    "CubeMaps": "pipeline.cubes.maps",
     "FitFlag": "fitting",
     "FitResult": "fitting",
     "LTEModel": "lte.model",
@@ -30,23 +31,31 @@ _HOME = {
     "LineDatabase": "spectroscopy",
     "LineList": "terms",
     "Observation": "observation",
+    "ObservedCube": "observation.cubes",
+    "PixelFlag": "pipeline.cubes.outcome",
     "Request": "terms.request",
     "TermSystem": "terms",
     "Transitions": "spectroscopy",
     "Window": "observation",
     "agent_named": "terms.agents",
+    "fit_cube": "pipeline.cubes.fit_cube",
     "fit_spectrum": "pipeline.spectrum",
     "observe": "observation",
+    "observe_cube": "observation.cubes",
+    "read_maps": "pipeline.cubes.map_files",
     "read_products": "pipeline.products",
     "read_system": "terms.readers",
+    "simulate_cube": "pipeline.cubes.simulate",
     "simulate_ion": "terms.simulate",
     "simulate_observation": "pipeline.simulate",
+    "spectrum_of": "pipeline.cubes.pixel_spectrum",
 }
 
 __all__ = [
     "Analysis",
     "AnalysisSettings",
     "Beam",
+    "CubeMaps",
     "FitFlag",
     "FitResult",
     "LTEModel",
@@ -54,6 +63,8 @@ __all__ = [
     "LineDatabase",
     "LineList",
     "Observation",
+    "ObservedCube",
+    "PixelFlag",
     "Request",
     "TermSystem",
     "Transitions",
@@ -61,18 +72,30 @@ __all__ = [
     "__citation__",
     "__version__",
     "agent_named",
+    "fit_cube",
     "fit_spectrum",
     "observe",
+    "observe_cube",
+    "read_maps",
     "read_products",
     "read_system",
+    "simulate_cube",
     "simulate_ion",
     "simulate_observation",
+    "spectrum_of",
 ]
 
 if TYPE_CHECKING:
     from .fitting import FitFlag, FitResult
     from .lte.model import LTEModel
     from .observation import Beam, Observation, Window, observe
+    from .observation.cubes import ObservedCube, observe_cube
+    from .pipeline.cubes.fit_cube import fit_cube
+    from .pipeline.cubes.map_files import read_maps
+    from .pipeline.cubes.maps import CubeMaps
+    from .pipeline.cubes.outcome import PixelFlag
+    from .pipeline.cubes.pixel_spectrum import spectrum_of
+    from .pipeline.cubes.simulate import simulate_cube
     from .pipeline.products import read_products
     from .pipeline.simulate import simulate_observation
     from .pipeline.spectrum import fit_spectrum

@@ -30,15 +30,27 @@ SOURCES = {
 HOMES = {
     "astroquery": ["spectuner_ext/spectroscopy/catalogues/*"],
     "bokeh": ["spectuner_ext/pipeline/html.py", "spectuner_widgets/*"],
+    "casa_formats_io": ["spectuner_ext/observation/cubes/casa.py"],
     "casadata": ["spectuner_ext/spectroscopy/*"],
+    "dask": ["spectuner_ext/pipeline/cubes/schedule.py"],
+    "distributed": ["spectuner_ext/pipeline/cubes/schedule.py"],
     "gymnasium": ["spectuner_ext/terms/gym.py"],
     "joblib": ["spectuner_ext/terms/evidence/repetitions.py"],
     "threadpoolctl": ["spectuner_ext/terms/evidence/threads.py"],
-    "matplotlib": ["spectuner_ext/pipeline/plots.py", "spectuner_ext/terms/plots.py"],
+    "matplotlib": [
+        "spectuner_ext/pipeline/plots.py",
+        "spectuner_ext/pipeline/cubes/plots.py",
+        "spectuner_ext/terms/plots.py",
+    ],
+    "radio_beam": ["spectuner_ext/observation/cubes/beams.py"],
+    "regions": ["spectuner_ext/observation/cubes/region.py"],
+    "reproject": ["spectuner_ext/observation/cubes/grids.py"],
+    "spectral_cube": ["spectuner_ext/observation/objects.py", "spectuner_ext/observation/cubes/objects.py"],
     "scipy.optimize": ["spectuner_ext/fitting/local.py"],
     "torch": ["spectuner_ext/terms/reward*.py"],
     "typer": ["spectuner_ext/cli.py", "spectuner_tasks/command_line.py"],
     "yaml": ["spectuner_ext/terms/readers/*"],
+    "zarr": ["spectuner_ext/pipeline/cubes/store.py"],
 }
 """The files that may import a library; the rest reach it through them."""
 
@@ -46,15 +58,19 @@ HEAVY = [
     "astroquery",
     "bokeh",
     "casadata",
+    "dask",
     "gymnasium",
     "joblib",
     "matplotlib",
     "numba",
+    "regions",
+    "reproject",
     "scipy.optimize",
     "spectral_cube",
     "specutils",
     "torch",
     "yaml",
+    "zarr",
 ]
 VAGUE = {"common", "helper", "helpers", "misc", "util", "utils"}
 

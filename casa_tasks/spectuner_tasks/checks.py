@@ -17,6 +17,7 @@ from spectuner_ext.observation.exclusion import as_exclusion
 from spectuner_ext.units import to_array
 
 __all__ = [
+    "ALL",
     "UNITS",
     "Check",
     "absolute",

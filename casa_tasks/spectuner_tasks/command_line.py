@@ -60,9 +60,9 @@ _ARGUMENT = inspect.Parameter.empty
 
 
 def sdfit_lte(**options: Any) -> None:
-    """Fit LTE models of molecules to spectral lines.
+    """Fit LTE models of molecules to spectral lines, in spectra or pixel by pixel in cubes.
 
-    Mappings are given as JSON: ``--bounds '{"T_ex": [50, 300]}'``.
+    Mappings are given as JSON: ``--bounds '{"T_ex": [50, 300]}'``. Ctrl-C keeps the pixels of a cube that are done.
     """
     _run_fit(options.pop("json"), **_read(SDFIT_LTE, options, '{"T_ex": [50, 300]}'))
 
@@ -70,7 +70,10 @@ def sdfit_lte(**options: Any) -> None:
 sdfit_lte.__signature__ = _signature(  # type: ignore[attr-defined]
     SDFIT_LTE,
     {
-        "infile": (Annotated[list[str], "Files or glob patterns."], _ARGUMENT),
+        "infile": (
+            Annotated[list[str], "Files or glob patterns: spectra, or cubes (FITS, CASA images)."],
+            _ARGUMENT,
+        ),
         "species": (
             Annotated[list[str], "Species; repeat for several, each fitted alone unless --joint."],
             ...,
@@ -108,13 +111,28 @@ def rerun(
     """Repeat a recorded call of a task."""
     from spectuner_ext.call_record import read_call_record
 
+    from .record import changes_of_cubes
     from .repetition import repeated
 
     earlier = read_call_record(record, tuple(RUNS))
     call, changes = repeated(earlier, record)
-    for text in changes:
+    for text in [*changes, *changes_of_cubes(earlier)]:
         print(f"spectuner: {text}", file=sys.stderr)
-    RUNS[earlier["task"]](json, **{**call, "outfile": outfile, "overwrite": overwrite})
+    calls = [*earlier.get("provenance", {}).get("earlier", ()), call]
+    if len(calls) > 1 and not outfile:
+        raise InputError("outfile: is needed to repeat a call that fitted pixels of an earlier result again")
+    for one in calls:
+        RUNS[earlier["task"]](json, **_elsewhere(one, outfile), overwrite=overwrite)
+
+
+def _elsewhere(call: Mapping[str, Any], outfile: str) -> dict[str, Any]:
+    """A recorded call with other outputs; stores lie beside them, and cubes cannot be written without."""
+    new = {**call, "outfile": outfile}
+    new.pop("overwrite", None)
+    if "store" in call:
+        new["store"] = ""
+        new.update({} if outfile else {"modelcube": False, "residualcube": False})
+    return new
 
 
 def _read(task: Sequence[Parameter], options: dict[str, Any], example: str) -> dict[str, Any]:
@@ -138,14 +156,43 @@ def _parsed(p: Parameter, text: str, example: str) -> Any:
 
 def _run_fit(as_json: bool, **parameters: Any) -> None:
     """Call `sdfit_lte`, show the remaining time on a terminal, print the table."""
+    from .parameter import CUBES
+    from .preparation_cube import data_kind
     from .task_sdfit_lte import sdfit_lte as task
 
+    if data_kind(parameters["infile"]) == CUBES:
+        _run_cube(as_json, **parameters)
+        return
     on_terminal = sys.stderr.isatty()
     try:
         result = task(**{**parameters, "progress": on_terminal})
     finally:
         _clear_line()
     print(json_text(result, "parameters") if as_json else fit_text(result))
+
+
+def _run_cube(as_json: bool, **parameters: Any) -> None:
+    """Call `sdfit_lte` for cubes, show the remaining time on a terminal, print the summary.
+
+    Exit code 130, as shells have it, after an interrupt.
+    """
+    from .interruption import Interruption
+    from .progress import cube_words, progress_line
+    from .task_sdfit_lte import sdfit_lte as task
+
+    try:
+        with Interruption(progress_line(words=cube_words)) as interruption:
+            result = task(**{**parameters, "progress": interruption})
+    finally:
+        _clear_line()
+    for text in result["warnings"]:
+        print(f"spectuner: {text}", file=sys.stderr)
+    print(json_text(result, "summary") if as_json else cube_text(result))
+    if result["cancelled"]:
+        kept = parameters.get("outfile") or parameters.get("store")
+        go_on = "the same call with --resume goes on" if kept else "without outfile or store nothing is kept"
+        print(f"spectuner: cancelled; {go_on}", file=sys.stderr)
+        sys.exit(130)
 
 
 def _run_analysis(as_json: bool, **parameters: Any) -> None:
@@ -185,7 +232,7 @@ def json_text(result: dict[str, Any], name: str) -> str:
     units = {n: str(table[n].unit) for n in table.colnames if getattr(table[n], "unit", None) is not None}
     rows = [{n: _plain(row[n]) for n in table.colnames} for row in table]
     whole: dict[str, Any] = {"units": units, "rows": rows, "files": result["files"]}
-    if "summary" in result:
+    if name == "levels":
         whole["outcome"] = result["summary"]["outcome"]
     return json.dumps(whole, indent=2)
 
@@ -203,6 +250,26 @@ def fit_text(result: dict[str, Any]) -> str:
     return "\n".join(
         [*aligned(table_of_words(result["parameters"])), *(f"wrote {f}" for f in result["files"].values())]
     )
+
+
+def cube_text(result: dict[str, Any]) -> str:
+    """Summary of maps for a reader, and the files."""
+    from spectuner_ext.pipeline.cubes.pixel_tables import summary_lines
+
+    maps = result["maps"]
+    lines = [
+        line for one in (maps.values() if isinstance(maps, dict) else [maps]) for line in summary_lines(one)
+    ]
+    return "\n".join([*lines, *(f"wrote {file}" for file in _flat(result["files"]))])
+
+
+def _flat(files: Any) -> list[str]:
+    """Paths in a mapping that may hold lists, and mappings by group."""
+    if isinstance(files, str):
+        return [files]
+    return [
+        file for item in (files.values() if isinstance(files, Mapping) else files) for file in _flat(item)
+    ]
 
 
 def analysis_text(result: dict[str, Any]) -> str:

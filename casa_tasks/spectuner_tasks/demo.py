@@ -1,4 +1,4 @@
-"""The demonstration: simulate a hot core and an ion, analyse them as a user would, and print truth beside result."""
+"""The demonstration: simulate a spectrum, a cube and an ion, analyse them as a user would, print truth and result."""
 
 import time
 from pathlib import Path
@@ -117,10 +117,10 @@ def command(
     outdir: Annotated[Path, "Folder of the products; made if it is not there."] = Path("demo"),
     seed: Annotated[int, "Seed of the simulated data."] = 1,
 ) -> None:
-    """Simulate a hot core in three windows and the spectrum of an ion, analyse both, print truth beside result."""
+    """Simulate a hot core, as a spectrum and as a cube, and an ion; analyse them, and print truth beside result."""
     import sys
 
-    from . import demo_ion
+    from . import demo_cube, demo_ion
     from .command_line import aligned
 
     began = time.monotonic()
@@ -139,6 +139,10 @@ def command(
     print(f"{time.monotonic() - began:.1f} s, {first['n_evaluations']} model spectra")
     for file in result["files"].values():
         print(f"wrote {file}")
+    cube = demo_cube.run(outdir, seed=seed, progress=sys.stderr.isatty())
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    print("\n" + "\n".join(demo_cube.words(cube)))
     ion = demo_ion.run(outdir, seed=seed, progress=sys.stderr.isatty())
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)

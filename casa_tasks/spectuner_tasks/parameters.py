@@ -1,50 +1,12 @@
 """The parameters of `sdfit_lte`, stated once: checks, docstring and command-line options come from here."""
 
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from spectuner_ext.errors import InputError
 from spectuner_ext.units import to_kelvin, to_kms, to_mhz
 
-from . import checks
+from . import checks, checks_cube
+from .parameter import CUBES, SPECTRA, Parameter, described, validated
+from .parameters_cube import OF_CUBES
 
-__all__ = ["SDFIT_LTE", "Parameter", "described", "validated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a task.
-
-    Parameters
-    ----------
-    name : str
-    types : tuple of str
-        What it takes, in the words of CASA's task definitions: ``bool``, ``int``, ``double``, ``string``,
-        ``stringVec``, ``record``, and ``variant`` where objects of Python are taken too.
-    default : object
-        JSON-like; ``''`` or None given by the user means this too.
-    description : str
-        What it does, with units, as one or more sentences.
-    check : callable
-        Takes the value that the user gave and the parameter's name, and returns the value to work with;
-        raises `~spectuner_ext.errors.InputError`.
-    unit : str
-        Of a plain number.
-    choices : tuple of str
-    required : bool
-    """
-
-    name: str
-    types: tuple[str, ...]
-    default: Any
-    description: str
-    check: Callable[[Any, str], Any] = checks.anything
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    required: bool = False
-
+__all__ = ["CUBES", "SDFIT_LTE", "SPECTRA", "Parameter", "described", "validated"]
 
 LOSSES = ("chi2", "pm")
 OPTIMIZERS = (
@@ -57,7 +19,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("string", "stringVec", "variant"),
         "",
         "Spectra, continuum-subtracted: path or glob pattern of text, ECSV or FITS files; QTable; "
-        "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these. "
+        "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these. Or cubes, "
+        "fitted pixel by pixel: FITS file, CASA image, SpectralCube, or a list with one for each window. "
         "Required.",
         required=True,
     ),
@@ -75,8 +38,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "outfile",
         ("string",),
         "",
-        "Name of the products, 'folder/name': name.ecsv, .fits, .json, .log, .png and .html are written. "
-        "'' writes nothing.",
+        "Name of the products, 'folder/name': name.ecsv, .fits, .json, .log, .png and .html are written "
+        "(of cubes, maps in name.fits, and name.zarr). '' writes nothing.",
         checks.path,
     ),
     Parameter(
@@ -105,9 +68,10 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "optimizer",
         ("string",),
         "auto",
-        "Solver. auto picks one that suits the loss.",
+        "Solver. auto picks one that suits the loss; cubes are always fitted by it.",
         checks.choice(OPTIMIZERS),
         choices=OPTIMIZERS,
+        data=SPECTRA,
     ),
     Parameter(
         "ninit",
@@ -121,8 +85,10 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("record", "string", "variant"),
         None,
         "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the "
-        "table 'parameters' of an earlier result, or its ECSV file.",
+        "table 'parameters' of an earlier result, or its ECSV file. Of a cube also maps (ny, nx), the "
+        "maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth pixel first.",
         checks.initial,
+        of_cubes=checks_cube.initial,
     ),
     Parameter(
         "bounds",
@@ -136,8 +102,10 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "fixed",
         ("record",),
         None,
-        "Values to hold, written as bounds are: {parameter: value} or {species: {parameter: value}}.",
+        "Values to hold, written as bounds are: {parameter: value} or {species: {parameter: value}}. Of a cube "
+        "a value may be a map (ny, nx); where it is NaN the parameter is free.",
         checks.values,
+        of_cubes=checks_cube.values,
     ),
     Parameter(
         "vlsr",
@@ -163,9 +131,11 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("double", "string", "variant"),
         None,
         "Brightness temperature of the continuum behind the lines, without the CMB; one value, a list with "
-        "one for each window, or an array with one for each channel. Default 0.",
+        "one for each window, or an array with one for each channel; of a cube images (FITS file, array, "
+        "object) instead of arrays. Default 0.",
         checks.level(positive=False),
         unit="K",
+        of_cubes=checks_cube.image_level(positive=False),
     ),
     Parameter(
         "noise",
@@ -174,6 +144,7 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "Noise; as continuum. Not given: from the file, else estimated.",
         checks.level(positive=True),
         unit="K",
+        of_cubes=checks_cube.image_level(positive=True),
     ),
     Parameter(
         "mask",
@@ -254,36 +225,9 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("bool", "variant"),
         None,
         "True shows a line with the remaining time on stderr. A callable gets a dict with stage, "
-        "n_evaluations, best_loss and eta_s, and cancels the fit when it returns something true.",
+        "n_evaluations, best_loss and eta_s (of a cube: stage, done, total, rate, eta_s, and block and outcome "
+        "with the pixels just done), and cancels the fit when it returns something true; a cube keeps what is done.",
         checks.progress,
     ),
+    *OF_CUBES,
 )
-
-
-def validated(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values to work with: every parameter checked by itself, defaults where nothing was given.
-
-    Raises
-    ------
-    InputError
-        The message begins with the name of the parameter.
-    """
-    out = {}
-    for p in parameters:
-        value = given[p.name]
-        unset = value is None or (isinstance(value, str) and not value.strip())
-        if unset and p.required:
-            raise InputError(f"{p.name}: is required. {p.description}")
-        out[p.name] = p.default if unset else p.check(value, p.name)
-    return out
-
-
-def described(parameters: Sequence[Parameter]) -> str:
-    """Section ``Parameters`` of a docstring."""
-    blocks = []
-    for p in parameters:
-        kind = "{" + ", ".join(p.choices) + "}" if p.choices else " or ".join(p.types)
-        unit = f" [{p.unit}]" if p.unit else ""
-        text = textwrap.fill(p.description, 100, initial_indent="    ", subsequent_indent="    ")
-        blocks.append(f"{p.name} : {kind}{unit}, default {p.default!r}\n{text}")
-    return "\n".join(blocks)

@@ -2,25 +2,42 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 
 from spectuner_ext.errors import CatalogueError, InputError, OutputExistsError, SpeciesError
 from spectuner_ext.fitting import solver_named
+from spectuner_ext.lte.model import line_ranges
 from spectuner_ext.observation import Observation, observe
 from spectuner_ext.pipeline.products import existing_products, products_stem, read_windows
 from spectuner_ext.pipeline.request import components_for, reach, resolved_names, transitions_for
 from spectuner_ext.pipeline.tables import observation_of
-from spectuner_ext.spectroscopy import LineDatabase
+from spectuner_ext.spectroscopy import LineDatabase, Transitions
 
 from .checks import ALL
 
-__all__ = ["FITTED", "OBSERVED", "Prepared", "check_outputs", "open_catalogue", "prepare"]
+__all__ = [
+    "FITTED",
+    "OBSERVED",
+    "Prepared",
+    "attributed",
+    "begins_with",
+    "check_folder",
+    "check_outputs",
+    "check_places",
+    "grouped",
+    "open_catalogue",
+    "prepare",
+    "requests_of",
+    "species_names",
+    "tried",
+]
 
 OBSERVED = ("vlsr", "beam", "continuum", "noise", "mask", "rest_frequency", "t_cmb")
 """Parameters that go into the observation."""
@@ -57,15 +74,9 @@ def check_outputs(values: Mapping[str, Any]) -> None:
     ------
     OutputExistsError, InputError
     """
-    for name in ("outfile", "logfile"):
-        if values[name]:
-            _check_folder(Path(values[name]).parent, name)
-    if values["logfile"] and Path(values["logfile"]).is_dir():
-        raise InputError(f"logfile: {values['logfile']} is a folder; give the name of a file")
+    check_places(values)
     if not values["outfile"]:
         return
-    if not products_stem(values["outfile"]).name or Path(values["outfile"]).is_dir():
-        raise InputError(f"outfile: {values['outfile']} is a folder; give 'folder/name' for the products")
     there = existing_products(values["outfile"])
     if there and not values["overwrite"]:
         names = ", ".join(p.name for p in there)
@@ -74,7 +85,24 @@ def check_outputs(values: Mapping[str, Any]) -> None:
         )
 
 
-def _check_folder(folder: Path, name: str) -> None:
+def check_places(values: Mapping[str, Any]) -> None:
+    """Check that outfile and logfile are names of files in folders that can be written to.
+
+    Raises
+    ------
+    InputError
+    """
+    for name in ("outfile", "logfile"):
+        if values[name]:
+            check_folder(Path(values[name]).parent, name)
+    if values["logfile"] and Path(values["logfile"]).is_dir():
+        raise InputError(f"logfile: {values['logfile']} is a folder; give the name of a file")
+    if values["outfile"] and (not products_stem(values["outfile"]).name or Path(values["outfile"]).is_dir()):
+        raise InputError(f"outfile: {values['outfile']} is a folder; give 'folder/name' for the products")
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Raise unless files can be made in a folder."""
     if not folder.is_dir():
         raise InputError(f"{name}: there is no folder {folder}; make it first")
     try:
@@ -110,30 +138,64 @@ def prepare(values: Mapping[str, Any], database: LineDatabase) -> Prepared:
     InputError
         The message begins with the name of the parameter.
     """
+    groups = grouped(values)
+    names = species_names(values, groups, database)
+    solver_named(values["optimizer"])
+    observation = _read(values)
+    per_group = tuple(requests_of(values, group, names) for group in groups)
+    for group, requests in zip(groups, per_group, strict=True):
+        tried(observation, group, requests, database)
+    return Prepared(observation, groups, per_group, names)
+
+
+def grouped(values: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Species, each group fitted together."""
     groups = tuple(tuple(str(s) for s in group) for group in values["species"])
-    if values["joint"]:
-        groups = (tuple(s for group in groups for s in group),)
-    flat = [s for group in groups for s in group]
+    return (tuple(s for group in groups for s in group),) if values["joint"] else groups
+
+
+def species_names(
+    values: Mapping[str, Any], groups: Sequence[Sequence[str]], database: LineDatabase
+) -> dict[str, str]:
+    """Species as typed to their names in the catalogue; mappings of the call may speak of no others.
+
+    Raises
+    ------
+    InputError
+    """
     try:
-        names = {s: database.resolve(s) for s in flat}
+        names = {s: database.resolve(s) for group in groups for s in group}
     except SpeciesError as error:
-        raise _begins_with("species", error) from error
+        raise begins_with("species", error) from error
     except CatalogueError as error:
         raise InputError(f"catalogue: {error}") from error
     for name in ("bounds", "fixed", "initial", "components"):
         _check_keys(values[name], name, names)
-    solver_named(values["optimizer"])
-    observation = _read(values)
-    per_group = tuple(_requests(values, group, names) for group in groups)
-    for group, requests in zip(groups, per_group, strict=True):
-        try:
-            asked = components_for(observation, group, resolved_names(group, database), **requests)
-            transitions_for(observation, group, database, *reach(asked))
-        except SpeciesError as error:
-            raise _begins_with("species", error) from error
-        except CatalogueError as error:
-            raise InputError(f"catalogue: {error}") from error
-    return Prepared(observation, groups, per_group, names)
+    return names
+
+
+def tried(
+    observation: Observation, group: Sequence[str], requests: Mapping[str, Any], database: LineDatabase
+) -> list[Transitions]:
+    """Lines of each species that its bounds on velocity let into the windows; what cannot be done shows here.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        asked = components_for(observation, group, resolved_names(group, database), **requests)
+        moved, margin = reach(asked)
+        lines = transitions_for(observation, group, database, moved, margin)
+    except SpeciesError as error:
+        raise begins_with("species", error) from error
+    except CatalogueError as error:
+        raise InputError(f"catalogue: {error}") from error
+    ranges = line_ranges(observation, moved)
+    return [
+        t.select(np.any([(t.frequency >= low) & (t.frequency <= high) for low, high in ranges], axis=0))
+        for t in lines
+    ]
 
 
 def _read(values: Mapping[str, Any]) -> Observation:
@@ -144,7 +206,7 @@ def _read(values: Mapping[str, Any]) -> Observation:
     try:
         return observe(source, **given)
     except InputError as error:
-        raise _attributed(error) from error
+        raise attributed(error) from error
     except OSError as error:
         raise InputError(f"infile: {error}") from error
 
@@ -163,14 +225,15 @@ def _product(source: Mapping[str, Any]) -> Observation:
         ) from error
 
 
-def _attributed(error: InputError) -> InputError:
+def attributed(error: InputError, parameters: Sequence[str] = OBSERVED) -> InputError:
     """Put the name of the parameter that an error is about in front; infile where it names none."""
     text = str(error)
-    found = re.match(rf"(?:.*?: )?({'|'.join(OBSERVED)})\b", text.split("; give")[0])
-    return _begins_with(found[1] if found and "Jy" not in text else "infile", error)
+    found = re.match(rf"(?:.*?: )?({'|'.join(parameters)})\b", text.split("; give")[0])
+    return begins_with(found[1] if found and "Jy" not in text else "infile", error)
 
 
-def _begins_with(name: str, error: InputError) -> InputError:
+def begins_with(name: str, error: InputError) -> InputError:
+    """Give the same error with the parameter's name and a colon in front."""
     text = str(error)
     return type(error)(text if text.startswith(f"{name}:") else f"{name}: {text}")
 
@@ -184,7 +247,9 @@ def _check_keys(given: Any, name: str, names: Mapping[str, str]) -> None:
             raise InputError(f"{name}: {key!r} is not among the species fitted ({', '.join(names)})")
 
 
-def _requests(values: Mapping[str, Any], group: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
+def requests_of(
+    values: Mapping[str, Any], group: tuple[str, ...], names: Mapping[str, str]
+) -> dict[str, Any]:
     """Pick what was asked for the species of one group."""
     own = {*group, *(names[s] for s in group), ALL}
     out: dict[str, Any] = {}

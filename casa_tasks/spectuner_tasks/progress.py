@@ -5,7 +5,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-__all__ = ["AnalysisReporter", "Reporter", "analysis_words", "fit_words", "progress_line"]
+__all__ = [
+    "AnalysisReporter",
+    "CubeReporter",
+    "Reporter",
+    "analysis_words",
+    "cube_words",
+    "fit_words",
+    "progress_line",
+    "stage_words",
+]
 
 EVERY = 0.2
 """Seconds between two writes; a terminal cannot show more, and a fit should not wait for it."""
@@ -83,6 +92,64 @@ class AnalysisReporter:
         if eta is None and done and total:
             eta = (now - self._began) / done * max(total - done, 0)
         return bool(self.inner({**report, "eta_s": eta}))
+
+
+class CubeReporter:
+    """Adds to what a fit of a cube reports which of how many fits it is and the pixels per second, and passes it on.
+
+    Pixels that come from a store are not counted into the rate.
+
+    Parameters
+    ----------
+    inner : callable
+        Gets the dict; a true answer cancels.
+    labels : sequence of str
+        Species of each fit.
+    """
+
+    def __init__(self, inner: Callable[[dict[str, Any]], Any], labels: Sequence[str]) -> None:
+        self.inner, self.labels, self.fit = inner, labels, 0
+        self._stage: object = None
+        self._before = 0
+
+    def start(self) -> None:
+        """Begin the next fit."""
+        self.fit += 1
+        self._stage = None
+
+    def __call__(self, report: dict[str, Any]) -> bool:
+        """Pass on; True cancels the run."""
+        if report.get("stage") != self._stage:
+            self._stage, self._before = report.get("stage"), 0
+        done, elapsed = int(report.get("done", 0)), float(report.get("elapsed_s") or 0.0)
+        if report.get("restored"):
+            self._before = done
+        rate = (done - self._before) / elapsed if elapsed > 0 and done > self._before else None
+        whole = {
+            "rate": rate,
+            **report,
+            "species": self.labels[self.fit - 1],
+            "fit": self.fit,
+            "n_fits": len(self.labels),
+        }
+        return bool(self.inner(whole))
+
+
+def cube_words(report: Mapping[str, Any]) -> str:
+    """Put the report of a fit of a cube into words."""
+    several = f"{report['fit']}/{report['n_fits']} " if report.get("n_fits", 1) > 1 else ""
+    rate = "" if not report.get("rate") else f", {report['rate']:.3g} per s"
+    return (
+        f"{several}{report.get('species', '')}: {stage_words(str(report.get('stage', '')))} "
+        f"{report.get('done', 0)}/{report.get('total', 0)} pixels{rate}"
+    )
+
+
+def stage_words(stage: str) -> str:
+    """Name of a stage in words: ``sweep_2`` is the second look at pixels, from their neighbours."""
+    kind, _, number = stage.partition("_")
+    words = {"fit": "fit", "sweep": "sweep", "redo": "redo"}.get(kind, kind)
+    return f"{words} {number}".strip()
 
 
 def fit_words(report: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The task `sdfit_lte`: validate, fit each group of species, put tables and products together."""
+"""The task `sdfit_lte`: validate, fit spectra group by group of species, or cubes; put the products together."""
 
 import json
 from collections.abc import Mapping
@@ -15,11 +15,15 @@ from spectuner_ext.pipeline.tables import correlation_tables, parameters_table, 
 from spectuner_ext.pipeline.wording import table_of_words
 from spectuner_ext.spectroscopy import LineDatabase
 
+from .checks_cube import remembered
 from .log import TaskLog
-from .parameters import SDFIT_LTE, described, validated
+from .outputs_cube import Outputs, check_cube_outputs
+from .parameters import CUBES, SDFIT_LTE, described, validated
 from .preparation import FITTED, Prepared, check_outputs, open_catalogue, prepare
+from .preparation_cube import data_kind
 from .progress import Reporter, progress_line
 from .record import call_record, provenance
+from .task_cube import fit_cubes
 
 __all__ = ["sdfit_lte"]
 
@@ -53,33 +57,69 @@ def sdfit_lte(
     overwrite: bool = False,
     logfile: str = "",
     progress: Any = None,
+    region: Any = "",
+    chans: Any = "",
+    spw: Any = "",
+    reproject: bool = False,
+    min_peaks: float | None = None,
+    noise_from: str = "local",
+    max_sweeps: int = 5,
+    modelcube: bool = False,
+    residualcube: bool = False,
+    store: str = "",
+    resume: bool = False,
+    workers: int | None = None,
+    client: Any = "",
+    redo: Any = None,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Fit; the docstring is replaced below by one made from the list of parameters."""
     given = dict(locals())
     log = TaskLog("sdfit_lte")
-    values = validated(SDFIT_LTE, given)
-    check_outputs(values)
+    remembered(given)
+    data = data_kind(infile)
+    values = validated(SDFIT_LTE, given, data)
+    outputs: tuple[Outputs, ...] = ()
+    if data == CUBES:
+        outputs = check_cube_outputs(values)
+    else:
+        check_outputs(values)
+    defaults = {p.name: p.default for p in SDFIT_LTE if p.data in ("", data)}
     log.info("##### Begin Task: sdfit_lte #####")
     try:
         with open_catalogue(values["catalogue"]) as database:
-            prepared = prepare(values, database)
-            call = call_record(given, {p.name: p.default for p in SDFIT_LTE}, values["outfile"])
-            log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
-            _note_input(log, prepared, database)
-            fits = _fit_all(prepared, values, database, log)
-            origin = provenance(prepared, database, call)
-        result = _result(prepared.observation, fits, values, call, origin)
-        for words in table_of_words(result["parameters"]):
-            log.info(_sentence(words))
-        log.info("##### End Task: sdfit_lte #####")
-        if values["outfile"]:
-            result["files"] = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
+            if data == CUBES:
+                result = fit_cubes(given, values, defaults, database, outputs, log)
+            else:
+                result = _fit_spectra(given, values, defaults, database, log)
     except Exception as error:
         log.severe(f"{type(error).__name__}: {error}")
         raise
     finally:
         if values["logfile"]:
             log.append_to(values["logfile"])
+    return result
+
+
+def _fit_spectra(
+    given: Mapping[str, Any],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    database: LineDatabase,
+    log: TaskLog,
+) -> dict[str, Any]:
+    prepared = prepare(values, database)
+    call = call_record(given, defaults, values["outfile"])
+    log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+    _note_input(log, prepared, database)
+    fits = _fit_all(prepared, values, database, log)
+    origin = provenance(prepared, database, call)
+    result = _result(prepared.observation, fits, values, call, origin)
+    for words in table_of_words(result["parameters"]):
+        log.info(_sentence(words))
+    log.info("##### End Task: sdfit_lte #####")
+    if values["outfile"]:
+        result["files"] = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
     return result
 
 
@@ -146,12 +186,12 @@ def _sentence(words: Mapping[str, str]) -> str:
     return f"{words['component']}: {words['outcome']}, {words['peaks']} peaks matched; {numbers}{remarks}"
 
 
-sdfit_lte.__doc__ = f"""sdfit_lte -- fit LTE models of molecules to spectral lines
+sdfit_lte.__doc__ = f"""sdfit_lte -- fit LTE models of molecules to spectral lines, in spectra or in cubes
 
 Each species, or each set of species that are fitted together, is one fit of a uniform LTE slab per component
 to all windows: source size (or filling factor), excitation temperature, total column density, line width and
-velocity. All parameters are checked before any work starts. Nothing is printed, and nothing is written
-without outfile.
+velocity. Of cubes, every pixel with enough signal is fitted, and the result is maps. All parameters are checked
+before any work starts. Nothing is printed, and nothing is written without outfile.
 
 Parameters
 ----------
@@ -169,16 +209,30 @@ dict
     call : dict, the JSON-like parameters; ``sdfit_lte(**result["call"])`` repeats the fit number for number.
     provenance : dict, versions, catalogue and input checksums, noise.
 
+    Of cubes:
+
+    maps : CubeMaps, every number of every pixel by name, and what was not measured; of several groups of species a
+    dict of them.
+    parameters : QTable, a row per fitted pixel and component.
+    summary : QTable, a row per component: how many pixels, quartiles of what is determined, counts of flags.
+    counts : dict, how many pixels were fitted and why the others were left out; of several groups a dict of these.
+    warnings : list of str, what the data cannot tell.
+    cancelled : bool, whether the run ended before all pixels had their turn.
+    files, call, provenance : as above; ``files["maps"]`` is the FITS with the maps (read it with
+    spectuner_ext.read_maps), ``files["store"]`` the store; of several groups each entry is a dict by group.
+
 Raises
 ------
 InputError
     Before any work, when a parameter cannot be used; the message begins with its name.
 OutputExistsError
-    When a product exists and overwrite is not set.
+    When a product or a store exists and neither overwrite nor resume is set.
 
 Examples
 --------
 >>> from spectuner_tasks import sdfit_lte
 >>> result = sdfit_lte("spw*.fits", "CH3OH", "fits/ch3oh", vlsr="2.7 km/s")  # doctest: +SKIP
 >>> result["parameters"]["T_ex", "T_ex_err"]  # doctest: +SKIP
+>>> result = sdfit_lte("cube.fits", "CH3OH", "fits/maps", region="core.reg")  # doctest: +SKIP
+>>> result["maps"].quantity("CH3OH", "T_ex")  # doctest: +SKIP
 """

@@ -266,7 +266,9 @@ def component_flags(
             flags |= FitFlag.SIZE_N_DEGENERATE
     if reduced_chi2 > POOR_CHI2:
         flags |= FitFlag.POOR_FIT
-    if index[1] >= 0 and not uncertainty.error[index[1]] < 0.5 * theta[1]:
+    # brightness, width and centre of a single line are three numbers for five parameters
+    alone = index[0] >= 0 and index[2] >= 0 and problem.model.n_inside(problem.species[component]) <= 1
+    if index[1] >= 0 and (alone or not uncertainty.error[index[1]] < 0.5 * theta[1]):
         flags |= FitFlag.T_EX_UNCONSTRAINED
     if bool(problem.model.transitions[problem.species[component]].partition.is_extrapolated(theta[1])):
         flags |= FitFlag.PARTITION_EXTRAPOLATED

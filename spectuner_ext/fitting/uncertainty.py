@@ -22,7 +22,8 @@ class Uncertainty:
     Parameters
     ----------
     covariance : array, (n, n)
-        NaN in rows and columns of variables that rest on a bound or are not measured.
+        NaN in rows and columns of variables that rest on a bound or are not measured; the others allow for those on a
+        bound as if it were not there.
     correlation : array, (n, n)
     error : array, (n,)
     at_bound : array of bool, (n,)
@@ -63,7 +64,8 @@ def estimate(problem: Problem, x: FloatArray) -> Uncertainty:
     width = problem.upper - problem.lower
     at_bound = (x <= problem.lower + 1e-6 * width) | (x >= problem.upper - 1e-6 * width)
     diagonal = np.diag(normal)
-    held = at_bound | ~(diagonal > 0)
+    # a variable on its bound is not known exactly: it has no error of its own, but the others must allow for it
+    held = ~(diagonal > 0)
     scale = _misfit(problem, x)
     covariance = np.full((n, n), np.nan)
     free = np.flatnonzero(~held)
@@ -73,7 +75,8 @@ def estimate(problem: Problem, x: FloatArray) -> Uncertainty:
         if any(w.smoothing > 0 for w in problem.observation.windows):
             jacobian = problem.jacobian(x)[:, free]
             own = inverse @ (jacobian.T @ problem.correlate(jacobian)) @ inverse
-        own[loose] = own[:, loose] = np.nan
+        out = loose | at_bound[free]
+        own[out] = own[:, out] = np.nan
         covariance[np.ix_(free, free)] = own * scale**2
     error = np.sqrt(np.diag(covariance))
     return Uncertainty(covariance, covariance / np.outer(error, error), error, at_bound, scale)

@@ -14,11 +14,9 @@ from typing import Any
 __all__ = ["drop_stale"]
 
 _PACKAGE = Path(__file__).parent.parent
-_SOURCES = (
-    "constants.py",
-    "lte/arrays.py",
-    "lte/fastmath.py",
-    "lte/kernel.py",
+_LTE = ("constants.py", "lte/arrays.py", "lte/fastmath.py", "lte/kernel.py")
+_FITTING = (
+    *_LTE,
     "fitting/levmar.py",
     "fitting/objective.py",
     "fitting/peak_finder.py",
@@ -26,26 +24,36 @@ _SOURCES = (
     "fitting/search_kernel.py",
     "fitting/session.py",
 )
+_BATCH = (*_FITTING, "fitting/batch/*.py")
+_NOISE = ("observation/noise_kernel.py", "observation/sorted_values.py", "observation/channel_differences.py")
+_CUBES = (*_FITTING, "pipeline/cubes/simulate_kernel.py", "pipeline/cubes/selection_kernel.py")
+
+_SOURCES = {"lte": _LTE, "fitting": _FITTING, "batch": _BATCH, "observation": _NOISE, "cubes": _CUBES}
+"""Folder to the files whose content decides what is compiled in it."""
 
 
-def drop_stale(compiled: Any, sources: tuple[str, ...] = _SOURCES) -> None:
+def drop_stale(compiled: Any, sources: tuple[str, ...] | None = None) -> None:
     """Delete what numba keeps of our kernels in the folder of one of them, if any source has changed since.
 
     Parameters
     ----------
     compiled : numba dispatcher
         A function compiled with ``cache=True``; its folder is looked after.
-    sources : tuple of str
-        Files that are compiled into one another, relative to the package.
+    sources : tuple of str, optional
+        Files (or patterns) that are compiled into one another, relative to the package; by default what is known of
+        the function's folder.
     """
+    if sources is None:
+        sources = _SOURCES[Path(compiled.py_func.__code__.co_filename).parent.name]
+    files = [f for s in sources for f in (sorted(_PACKAGE.glob(s)) if "*" in s else [_PACKAGE / s])]
     folder = Path(compiled.stats.cache_path)
-    digest = hashlib.sha256(b"".join((_PACKAGE / s).read_bytes() for s in sources)).hexdigest()
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
     stamp = folder / "spectuner_kernels.sha256"
     try:
         if stamp.exists() and stamp.read_text() == digest:
             return
-        for source in sources:
-            for kept in folder.glob(f"{Path(source).stem}.*.nb[ic]"):
+        for file in files:
+            for kept in folder.glob(f"{file.stem}.*.nb[ic]"):
                 kept.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         fresh = folder / f"{stamp.name}.{os.getpid()}"

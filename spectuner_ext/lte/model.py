@@ -88,6 +88,13 @@ class LTEModel:
         w = self.grid.start.size - 1
         return int(self.lines.start[(species + 1) * w] - self.lines.start[species * w])
 
+    def n_inside(self, species: int) -> int:
+        """Number of lines of a species whose rest frequency lies inside a window."""
+        nu = self.transitions[species].frequency
+        low = self.grid.low[self.grid.start[:-1]]
+        high = self.grid.high[self.grid.start[1:] - 1]
+        return int(np.count_nonzero(((nu[:, None] >= low) & (nu[:, None] <= high)).any(axis=1)))
+
     def spectrum(self, theta: FloatArray, species: Sequence[int] | IntArray | None = None) -> FloatArray:
         """Brightness temperature above the continuum in all channels, windows one after the other.
 

@@ -132,11 +132,12 @@ def test_no_limit_where_no_line_can_be_seen(lines, observation, problem_of):
     assert np.isnan(upper_limit(dark, nothing(dark), 0, ASSUMED))
 
 
-def test_a_single_line_does_not_measure_the_temperature(lines, observation, fit):
+@pytest.mark.parametrize("column", [3e14, 3e16, 3e18])
+@pytest.mark.parametrize("eta", [0.5, 0.999])
+def test_a_single_line_does_not_measure_the_temperature(lines, observation, fit, column, eta):
     single = lines(230_030.0, 60.0)
-    _, _, _, evidence, flags = fit(
-        observation([single], np.array([[0.5, 80.0, 3e14, 4.0, 0.0]]), np.random.default_rng(0)), single
-    )
+    truth = np.array([[eta, 10.0 if column > 1e17 else 80.0, column, 4.0, 0.0]])
+    _, _, _, evidence, flags = fit(observation([single], truth, np.random.default_rng(0)), single)
     assert evidence.detected
     assert flags & FitFlag.T_EX_UNCONSTRAINED
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spectuner_tasks import demo
+from spectuner_tasks import demo, demo_cube
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,14 @@ def test_residual_is_the_noise(result):
 
 def test_command_prints_truth_beside_fit(tmp_path, capsys, monkeypatch, result, pinning):
     monkeypatch.setattr(demo, "run", lambda *_, **__: result)
+    small = demo_cube.run
+    monkeypatch.setattr(demo_cube, "run", lambda *a, **k: small(*a, **{**k, "size": 8, "species": ["CH3OH"]}))
     demo.command(tmp_path)
     out = capsys.readouterr().out
     assert out.splitlines()[0].split() == ["species", "parameter", "truth", "fit", "pull"]
     assert "25 pulls: mean" in out
     assert "hot_core.ecsv" in out
+    assert "simulated cube: 8 x 8 pixels, 8740 channels" in out
+    assert "hot_core_cube.truth.png" in out
     assert "simulated ion: 300 levels calculated, 45 of them known" in out
     assert "ion.levels.ecsv" in out

@@ -1,0 +1,1 @@
+"""Fits of many spectra that share channels, lines and components, in compiled loops over the spectra."""

@@ -1,0 +1,168 @@
+"""Compiled steps of a peak-matching fit: take the best start, follow a point downhill, try placements."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .. import levmar, objective, search_kernel
+from . import peak_screen, simplex
+from .principal_axes import principal_axes
+
+__all__ = ["Steps", "best_start", "descend", "losses", "render", "search_component"]
+
+_SHORT = simplex.Options(max_evaluations=60, rtol=1e-3)
+_APART = 0.05
+"""Candidates closer than this fraction of the box in all variables lead to the same minimum."""
+_WELL = 5.0
+"""Chi2 describes the data if it exceeds its expectation by less than this many of its standard deviations."""
+
+
+class Steps(NamedTuple):
+    """First simplex of a descent: along the principal axes of chi2 at its start, where the model alone enters."""
+
+    n_sigma: float  # at least so far that chi2 rises by its square
+    share: float  # ... or that the spectrum changes by this fraction of itself
+    cap: float  # fraction of the box
+
+
+_WIDE = Steps(3.0, 0.3, 0.1)
+
+
+@njit(cache=True, nogil=True)
+def render(x, fit, buf):  # type: ignore[no-untyped-def]
+    """Spectrum of x into ``buf.model``."""
+    objective.render(x, fit, buf, False)
+
+
+@njit(cache=True, nogil=True)
+def losses(points, fit, buf, peaks, work, values):  # type: ignore[no-untyped-def]
+    """Loss of every row; infinite where it is absent."""
+    for k in range(points.shape[0]):
+        if np.all(np.isfinite(points[k])):
+            values[k] = search_kernel.peak_loss(points[k], fit, buf, peaks, work)
+        else:
+            values[k] = np.inf
+
+
+@njit(cache=True, nogil=True)
+def _weighted_sums(fit, buf):  # type: ignore[no-untyped-def]
+    """Chi2 of the spectrum in ``buf.model``, and the sum of its squares over those of the noise."""
+    chi2, square = 0.0, 0.0
+    for w in range(fit.data.s_2.shape[0]):
+        chi2 += fit.data.s_2[w]
+    value, weight, model, union = fit.data.value, fit.data.weight, buf.model, buf.work.union
+    for k in range(buf.work.union_count[0]):
+        for i in range(union[k, 0], union[k, 1]):
+            chi2 += weight[i] * model[i] * (model[i] - 2.0 * value[i])
+            square += weight[i] * model[i] * model[i]
+    return chi2, square
+
+
+@njit(cache=True, nogil=True)
+def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # type: ignore[no-untyped-def]
+    """Put the start with the lowest loss into x; returns its loss, and whether chi2 describes the data there."""
+    best, described = np.inf, False
+    limit = used + _WELL * np.sqrt(2.0 * used)
+    for k in range(starts.shape[0]):
+        if not np.all(np.isfinite(starts[k])):
+            continue
+        for i in range(lower.shape[0]):
+            starts[k, i] = min(max(starts[k, i], lower[i]), upper[i])
+        value = search_kernel.peak_loss(starts[k], fit, buf, peaks, work)
+        count[0] += 1
+        if value < best:
+            best = value
+            described = _weighted_sums(fit, buf)[0] < limit
+            x[:] = starts[k]
+    return best, described
+
+
+@njit(cache=True, nogil=True)
+def descend(x, value, active, steps, options, lower, upper, fit, buf, peaks, work, count):  # type: ignore[no-untyped-def]
+    """Nelder-Mead over some of the variables from x, whose loss is `value`; x becomes the best point.
+
+    Returns the loss there and the reason to stop.
+    """
+    n_all, n = x.shape[0], active.shape[0]
+    gradient, normal = np.empty(n_all), np.empty((n_all, n_all))
+    objective.chi2_normal(x, fit, buf, gradient, normal)
+    count[0] += 1
+    square = _weighted_sums(fit, buf)[1]
+    curvature, axes = np.empty((n, n)), np.empty((n, n))
+    low, high, begin = np.empty(n), np.empty(n), np.empty(n)
+    for a in range(n):
+        low[a], high[a], begin[a] = lower[active[a]], upper[active[a]], x[active[a]]
+        for b in range(n):
+            curvature[a, b] = normal[active[a], active[b]]
+    principal_axes(
+        curvature, low, high, max(steps.n_sigma, steps.share * np.sqrt(square)), 1e-3, steps.cap, axes
+    )
+    state = simplex.state_for(n)
+    simplex.begin(state, begin, value, axes, 1.0, low, high)
+    trial = x.copy()
+    reason = levmar.RUNNING
+    while reason == levmar.RUNNING:
+        for a in range(n):
+            trial[active[a]] = state.trial[a]
+        loss = search_kernel.peak_loss(trial, fit, buf, peaks, work)
+        count[0] += 1
+        reason = simplex.advance(state, loss, low, high, options)
+    best = simplex.best_of(state)
+    for a in range(n):
+        x[active[a]] = state.vertices[best, a]
+    return state.values[best], reason
+
+
+@njit(cache=True, nogil=True)
+def _is_near(x, others, variables, lower, upper):  # type: ignore[no-untyped-def]
+    """Whether x is close to one of some points in all of these variables; -1 is none."""
+    for j in range(others.shape[0]):
+        apart = 0.0
+        for i in variables:
+            if i >= 0:
+                apart = max(apart, abs(x[i] - others[j, i]) / (upper[i] - lower[i]))
+        if apart <= _APART:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def search_component(  # type: ignore[no-untyped-def]
+    bank, sight, residual, candidates, n_descent, active, lower, upper, fit, buf, peaks, work, x, value, count
+):
+    """Try the best placements of a component beside x, and follow the most promising; x becomes the best.
+
+    Returns its loss.
+    """
+    n = peak_screen.screen(bank, residual, sight, x, candidates[1:]) + 1
+    candidates[0, :] = x
+    values = np.empty(n)
+    values[0] = value
+    for k in range(1, n):
+        for i in range(lower.shape[0]):
+            candidates[k, i] = min(max(candidates[k, i], lower[i]), upper[i])
+        values[k] = search_kernel.peak_loss(candidates[k], fit, buf, peaks, work)
+        count[0] += 1
+    order = np.argsort(values)
+    followed = np.empty((n_descent, x.shape[0]))
+    n_followed = 0
+    # first the best of each velocity: a wrong one can look best before anything has been adjusted
+    for limit, variables in ((n_descent // 2, bank.slot[4:]), (n_descent, active)):
+        for k in order:
+            if n_followed == limit:
+                break
+            if not np.isfinite(values[k]):
+                continue
+            if _is_near(candidates[k], followed[:n_followed], variables, lower, upper):
+                continue
+            followed[n_followed, :] = candidates[k]
+            n_followed += 1
+            end = candidates[k].copy()
+            own, _ = descend(
+                end, values[k], active, _WIDE, _SHORT, lower, upper, fit, buf, peaks, work, count
+            )
+            if own < value:
+                value = own
+                x[:] = end
+    return value

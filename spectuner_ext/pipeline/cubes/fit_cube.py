@@ -1,0 +1,307 @@
+"""Fit species to every pixel of a cube: select, fit, sweep, store; and fit chosen pixels again."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...observation.cubes import ObservedCube, observe_cube
+from ...spectroscopy import LineDatabase
+from ..request import components_for, resolved_names
+from .execution import BlockProgress, Run
+from .identity import attributes_of, read_settings
+from .layout import Layout, lay_out
+from .maps import CubeMaps
+from .outcome import NOT_FITTED, Outcome
+from .plan import Plan
+from .run import redo_pixels, run_stages, stored_maps
+from .selection import SelectionSettings, cube_noise
+from .starts import held_maps, separate, starts_of, understood
+from .store import MemoryStore, Store, ZarrStore
+from .work import CubeWork
+
+__all__ = ["fit_cube"]
+
+BoolArray = NDArray[np.bool_]
+Path_ = str | os.PathLike[str]
+
+
+def fit_cube(
+    cube: Any,
+    species: Sequence[str],
+    database: LineDatabase,
+    *,
+    components: Mapping[str, int] | int | None = None,
+    loss: str = "chi2",
+    ninit: int | None = None,
+    initial: Any = None,
+    bounds: Mapping[str, object] | None = None,
+    fixed: Mapping[str, object] | None = None,
+    ties: Sequence[Mapping[str, object]] = (),
+    offset: float = 0.0,
+    noise_factor: float = 4.0,
+    rel_height: float = 0.25,
+    clip_negative: bool = False,
+    min_peaks: float | None = None,
+    noise_from: str = "local",
+    seed: int = 0,
+    max_sweeps: int = 5,
+    store: Path_ | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    redo: BoolArray | None = None,
+    onto: CubeMaps | None = None,
+    replace: bool = False,
+    workers: int | None = None,
+    client: Any = None,
+    progress: BlockProgress | None = None,
+) -> CubeMaps:
+    """Fit one or several species together to every pixel of a cube.
+
+    Every pixel is fitted by itself; then pixels that differ from a neighbour by more than a minimum is wide are
+    fitted again from the neighbour's solution, until nothing changes. The maps do not depend on the number of
+    workers, nor on interruptions.
+
+    Parameters
+    ----------
+    cube : ObservedCube, or what `observe_cube` takes
+    species, database, components, loss, bounds, ties, offset, noise_factor, rel_height, clip_negative, seed
+        See `spectuner_ext.fit_spectrum`.
+    ninit : int, optional
+        Draws (templates) that each component starts from; about 1000.
+    initial : optional
+        Where pixels start, beside the draws: a mapping of parameters to values or to maps (ny, nx), perhaps by
+        species; the table of a spectrum's fit or one with columns x and y; `CubeMaps` on the same grid or their file;
+        a callable that gets a `SpectrumBlock` and gives fit vectors (n, k, n_free); ``"neighbours"``: fitted
+        neighbours, from every fourth row and column on. ``"draws"``, the default, starts from nothing else.
+    fixed : mapping, optional
+        As in `fit_spectrum`; a value may be a map (ny, nx), and the parameter is free where it has NaN.
+    min_peaks : float, optional
+        See `spectuner_ext.pipeline.cubes.selection.SelectionSettings`.
+    noise_from : str
+        Where no noise is given: that of each spectrum (``local``) or of the whole cube (``cube``).
+    max_sweeps : int
+        Most rounds over suspicious pixels; 0 for none.
+    store : path, optional
+        Folder (zarr) in which finished blocks are kept; in memory only by default.
+    resume : bool
+        Go on with that store; what it holds is not fitted again. Begins one if there is none.
+    overwrite : bool
+        Replace a store that is there.
+    redo : array of bool, (ny, nx), optional
+        Fit only these pixels again, on top of the maps in `store` or in `onto`, whatever kept them out of the first
+        run; they are flagged REDONE. The species, components and free parameters must be those of the maps.
+    onto : CubeMaps, optional
+        Maps that `redo` starts from when there is no store.
+    replace : bool
+        With `redo`: take the new fit even where the old one has the lower loss.
+    workers : int, optional
+        Threads of this process; one per core.
+    client : Client, str or cluster, optional
+        Let a `distributed.Client`, the scheduler at an address, or a cluster of dask do the work.
+    progress : callable, optional
+        See `spectuner_ext.pipeline.cubes.execution.BlockProgress`. A true answer cancels: blocks that run are
+        finished and stored, the other pixels are flagged NOT_REACHED, and ``meta["run"]["cancelled"]`` is True.
+
+    Returns
+    -------
+    CubeMaps
+        Its ``meta`` holds ``settings``, ``noise`` and ``run``.
+
+    Raises
+    ------
+    InputError, SpeciesError
+        Before any work, if something that was asked for cannot be done.
+    SpectunerError
+        If the store cannot be written or the cluster is lost; what was stored is whole, and can be resumed.
+
+    Examples
+    --------
+    >>> cube = observe_cube(["spw25.fits", "spw27.fits"], vlsr=-45.0)  # doctest: +SKIP
+    >>> maps = fit_cube(cube, ["CH3OH"], database, store="ch3oh.zarr", resume=True)  # doctest: +SKIP
+    """
+    begun = time.monotonic(), time.process_time()
+    _check(max_sweeps, workers, client, store, resume, overwrite, redo, onto, replace)
+    starts = understood(initial)
+    if not isinstance(cube, ObservedCube):
+        cube = observe_cube(cube)
+    if redo is not None:
+        redo = _chosen(redo, cube.shape)
+    resolved = resolved_names(species, database)
+    values, mapped = separate(fixed)
+    shape, scale = cube.shape, cube.frame.beam_scale
+    asked = components_for(cube.frame, species, resolved, components=components, fixed=values)
+    noise = cube_noise(cube, seed=seed)
+    work = CubeWork.build(
+        cube.frame,
+        species,
+        database,
+        components=components,
+        loss=loss,
+        ninit=ninit,
+        initial=starts.plain,
+        bounds=bounds,
+        fixed=values,
+        held=held_maps(mapped, asked, species, resolved, shape, scale),
+        ties=ties,
+        offset=offset,
+        noise_factor=noise_factor,
+        rel_height=rel_height,
+        clip_negative=clip_negative,
+        smoothing=noise.smoothing,
+        seed=seed,
+    )
+    selection = SelectionSettings(
+        tuple(noise.sigma), min_peaks=0.0 if redo is not None else min_peaks, noise=noise_from
+    )
+    given = starts_of(starts, work, species, resolved, shape, scale)
+    plan = Plan(cube, work, selection, noise, starts, given)
+    how: dict[str, Any] = {"workers": workers, "client": client, "progress": progress}
+    if redo is not None:
+        outcome, run = _redone(plan, redo, store, onto, replace, how)
+    else:
+        layout = lay_out(shape, cube.frame.n_channel)
+        with closing(_store(plan, layout, store, resume, overwrite)) as kept:
+            run = run_stages(
+                cube,
+                plan.fitter,
+                work.sizes,
+                layout,
+                kept,
+                starts=given,
+                from_seeds=starts.kind == "neighbours",
+                max_sweeps=max_sweeps,
+                **how,
+            )
+        outcome = run.maps
+    spent = {"wall_s": time.monotonic() - begun[0], "cpu_s": time.process_time() - begun[1]}
+    return plan.maps(outcome, {**_told(run), **spent, "max_sweeps": max_sweeps})
+
+
+def _store(plan: Plan, layout: Layout, path: Path_ | None, resume: bool, overwrite: bool) -> Store:
+    """The store of a run; in memory without a path."""
+    if path is None:
+        return MemoryStore()
+    prints = {**plan.fingerprints, "blocks": repr((layout.shape, layout.block))}
+    return ZarrStore.open(
+        path, layout, plan.work.sizes, prints, plan.settings, resume=resume, overwrite=overwrite
+    )
+
+
+def _redone(
+    plan: Plan,
+    wanted: BoolArray,
+    path: Path_ | None,
+    onto: CubeMaps | None,
+    replace: bool,
+    how: Mapping[str, Any],
+) -> tuple[Outcome, Run]:
+    """Chosen pixels fitted again, on top of what a store or maps hold."""
+    cube, work = plan.cube, plan.work
+    if path is not None:
+        said = read_settings(path)
+        _refuse_others(
+            "store", path, said["settings"], said["fingerprints"]["cube"] == plan.fingerprints["cube"], plan
+        )
+        store: Store = ZarrStore.open_existing(path, work.sizes)
+        layout = Layout(tuple(said["settings"]["shape"]), tuple(said["settings"]["block"]))
+        before = None
+    else:
+        assert onto is not None  # checked with the arguments
+        settings = {
+            "components": [list(label) for label in onto.components],
+            "free": list(onto.free),
+            "loss": onto.meta.get("settings", {}).get("loss", work.loss),
+        }
+        _refuse_others("onto", "the maps", settings, onto.shape == cube.shape, plan)
+        store, layout, before = MemoryStore(), lay_out(cube.shape, cube.frame.n_channel), onto.outcome
+    with closing(store):
+        if before is None:
+            before = stored_maps(cube.region, work.sizes, layout, store)
+        run = redo_pixels(
+            cube, plan.fitter, before, wanted, layout, store, starts=plan.given, replace=replace, **how
+        )
+    return run.maps, run
+
+
+def _refuse_others(key: str, what: object, settings: Mapping[str, Any], same_cube: bool, plan: Plan) -> None:
+    """Stop where the numbers of two fits would not mean the same."""
+    if not same_cube:
+        raise InputError(
+            f"{key}: {what} is of another cube, or of another selection from it; redo needs the data of the first run"
+        )
+    for name, words in (("components", "components"), ("free", "free parameters"), ("loss", "loss")):
+        if settings.get(name) != plan.settings[name]:
+            raise InputError(
+                f"{key}: {what} has other {words} than this call: {settings.get(name)}, not {plan.settings[name]}; "
+                "redo needs the same"
+            )
+
+
+def _check(
+    max_sweeps: int,
+    workers: int | None,
+    client: Any,
+    store: Path_ | None,
+    resume: bool,
+    overwrite: bool,
+    redo: BoolArray | None,
+    onto: CubeMaps | None,
+    replace: bool,
+) -> None:
+    """Refuse arguments that contradict each other, before anything is read."""
+    if max_sweeps < 0:
+        raise InputError(f"max_sweeps: needs a number from 0 up, got {max_sweeps}")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: needs at least 1 thread, got {workers}")
+    if workers is not None and client is not None:
+        raise InputError(
+            "workers: counts threads of this process; a client has workers of its own. Give one of them"
+        )
+    if (resume or overwrite) and store is None:
+        name = "resume" if resume else "overwrite"
+        raise InputError(f"{name}: needs store, the folder of the earlier run")
+    if resume and overwrite:
+        raise InputError("resume: cannot go on with a store that overwrite=True replaces; give one of them")
+    if redo is None:
+        if onto is not None or replace:
+            raise InputError(
+                f"{'onto' if onto is not None else 'replace'}: goes with redo, the pixels to fit again"
+            )
+        if store is not None and not (resume or overwrite) and attributes_of(Path(store)) is not None:
+            raise InputError(
+                f"store: {store} holds a run already; resume=True goes on with it, overwrite=True replaces it"
+            )
+    elif (store is None) == (onto is None):
+        raise InputError("redo: needs either store or onto, the result of an earlier run")
+    elif overwrite:
+        raise InputError("redo: adds to a store, and overwrite=True would replace it; leave overwrite out")
+
+
+def _chosen(redo: Any, shape: tuple[int, int]) -> BoolArray:
+    """Pixels to fit again."""
+    wanted = np.asarray(redo)
+    if wanted.shape != shape or wanted.dtype != np.bool_:
+        raise InputError(
+            f"redo: needs a boolean array of the shape {shape} of the cube, got {wanted.dtype} {wanted.shape}"
+        )
+    if not wanted.any():
+        raise InputError("redo: no pixel is chosen")
+    return wanted
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """What a run did, for the record."""
+    return {
+        "stages": [{"name": s.name, "n_pixel": s.n_pixel, "n_changed": s.n_changed} for s in run.stages],
+        "errors": [{"stage": stage, "block": list(box), "message": text} for stage, box, text in run.errors],
+        "cancelled": not run.complete,
+        "n_fitted": int(np.count_nonzero(run.maps["status"] != NOT_FITTED)),
+        "n_restored": run.n_restored,
+    }

@@ -1,0 +1,210 @@
+"""The fit of many pixels at once: each component from its templates, all together, and without what is not there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...fitting import Status
+from ...fitting.batch.descent import Descents, chi2_of, descend
+from ...fitting.batch.judgement import Judgement, judge
+from ...fitting.batch.peak_search import pm_losses, search_pm
+from ...fitting.batch.valley import flag_valleys
+from ...fitting.levmar import BAD_START, CONVERGED, OUT_OF_EVALUATIONS
+from ...lte.parameters import BOUNDS
+from ...observation.cubes.block import SpectrumBlock
+from .component_search import Limits, better, fit_without_guess
+from .work import CubeWork
+
+__all__ = ["PixelFits", "fit_pixels", "improve_pixels"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_GONE = -6.0
+"""log10 of the factor below the lower bound of N_tot to which a component that is not there is taken."""
+
+
+@dataclass(slots=True, eq=False)
+class PixelFits:
+    """Solutions of n pixels.
+
+    Parameters
+    ----------
+    x : array, (n, n_free)
+    loss : array, (n,)
+    status : array of int16, (n,)
+        `Status`.
+    n_evaluations : array of int64, (n,)
+    limits : pair of arrays, (n, n_free)
+        Bounds, equal where a variable is held; also where a component was found not to be there.
+    judged : Judgement
+    """
+
+    x: FloatArray
+    loss: FloatArray
+    status: NDArray[np.int16]
+    n_evaluations: IntArray
+    limits: Limits
+    judged: Judgement
+
+
+def fit_pixels(
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray | None = None
+) -> PixelFits:
+    """Fit every pixel of a block, whatever is in it.
+
+    Parameters
+    ----------
+    work : CubeWork
+    block : SpectrumBlock
+    sigma : array, (n, n_window), in K
+    starts : array, (n, k, n_free), optional
+        Guesses; rows of NaN are none. They take part beside what the search finds by itself.
+    """
+    limits = work.limits(block.pixel)
+    found, spent = fit_without_guess(work, block, sigma, limits)
+    if starts is not None:
+        guessed = descend(work.joint, block, sigma, _completed(starts, found.x), limits=limits)
+        found = better(guessed, found)
+    fits = _settled(work, block, sigma, found, limits)
+    fits.n_evaluations += spent
+    return fits
+
+
+def _completed(starts: FloatArray, own: FloatArray) -> FloatArray:
+    """Guesses in which what is not known is taken from what the search found by itself."""
+    known = np.isfinite(starts)
+    filled = np.where(known, starts, own[:, None])
+    filled[~known.any(axis=2)] = np.nan
+    return np.asarray(filled)
+
+
+def improve_pixels(
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray, n_try: int = 1
+) -> PixelFits:
+    """Fit every pixel from the best of given starts alone.
+
+    Parameters
+    ----------
+    work : CubeWork
+    block : SpectrumBlock
+    sigma : array, (n, n_window), in K
+    starts : array, (n, k, n_free)
+        Rows of NaN are none.
+    n_try : int
+        How many of the starts, the best by their loss.
+    """
+    limits = work.limits(block.pixel)
+    starts = np.clip(starts, limits[0][:, None], limits[1][:, None])  # NaN stays NaN
+    measure = chi2_of if work.loss == "chi2" else pm_losses
+    losses = measure(work.joint, block, sigma, starts)
+    order = np.argsort(losses, axis=1, kind="stable")[:, :n_try]
+    chosen = np.take_along_axis(starts, order[:, :, None], axis=1)
+    found = descend(work.joint, block, sigma, chosen, limits=limits)
+    fits = _settled(work, block, sigma, found, limits, extra=chosen)
+    fits.n_evaluations += np.isfinite(losses).sum(axis=1)
+    return fits
+
+
+def _settled(
+    work: CubeWork,
+    block: SpectrumBlock,
+    sigma: FloatArray,
+    found: Descents,
+    limits: Limits,
+    extra: FloatArray | None = None,
+) -> PixelFits:
+    """From the ends of descents on chi2 to solutions of the loss that was asked for, judged."""
+    if work.loss == "chi2":
+        fits = PixelFits(
+            found.x, found.chi2, _status(found.reason), found.n_evaluations, limits, _no_judgement()
+        )
+    else:
+        fits = _peak_matching(work, block, sigma, found, limits, extra)
+    fits.judged = judge(work.joint, block, sigma, fits.x, fits.limits)
+    if len(work.asked) > 1:
+        _take_out_undetected(work, block, sigma, fits)
+    floor = fits.judged.chi2
+    if work.loss != "chi2":
+        floor = descend(work.joint, block, sigma, fits.x[:, None], limits=fits.limits).chi2
+    flag_valleys(work.joint, block, sigma, fits.x, fits.limits, fits.judged, floor)
+    return fits
+
+
+def _no_judgement() -> Judgement:
+    empty = np.zeros((0, 0))
+    return Judgement(empty, empty.astype(np.int32), empty, empty > 0, empty, empty, empty.astype(np.int32))
+
+
+def _peak_matching(
+    work: CubeWork,
+    block: SpectrumBlock,
+    sigma: FloatArray,
+    found: Descents,
+    limits: Limits,
+    extra: FloatArray | None,
+) -> PixelFits:
+    """Solutions by peak matching, from those by chi2 and from what the peaks themselves tell."""
+    starts = found.x[:, None]
+    if extra is not None:
+        starts = np.concatenate([starts, extra], axis=1)
+    best = search_pm(
+        work.joint,
+        block,
+        sigma,
+        starts,
+        banks=work.peak_banks,
+        effort=0 if extra is not None else work.effort,
+    )
+    spent = found.n_evaluations + best.n_evaluations
+    return PixelFits(best.x, best.loss, _status(best.reason), spent, limits, _no_judgement())
+
+
+def _status(reason: IntArray) -> NDArray[np.int16]:
+    """Levenberg-Marquardt's reasons to stop as `Status`."""
+    status = np.full(reason.shape, Status.STALLED, dtype=np.int16)
+    status[reason == CONVERGED] = Status.CONVERGED
+    status[reason == OUT_OF_EVALUATIONS] = Status.MAX_EVALUATIONS
+    status[reason == BAD_START] = Status.FAILED
+    return status
+
+
+def _take_out_undetected(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> None:
+    """Take undetected components out, and fit the rest again, until all that remain are detected.
+
+    Left in, a component without lines of its own would bend its spectrum to whatever the others do not explain.
+    """
+    column = work.space.layout.index[:, 2]
+    free = column >= 0
+    owner = np.array([i >= 0 and work.space.position[i] == (c, 2) for c, i in enumerate(column)])
+    gone = np.zeros(fits.judged.detected.shape, dtype=bool)
+    for _ in range(len(work.asked)):
+        lost = ~fits.judged.detected & free & owner & ~gone
+        rows = np.flatnonzero(lost.any(axis=1))
+        if not rows.size:
+            return
+        lower, upper = (np.array(b) for b in fits.limits)
+        for c in np.flatnonzero(lost.any(axis=0)):
+            own = np.flatnonzero(lost[:, c])
+            held = np.array([i for i, (owner_of, _) in enumerate(work.space.position) if owner_of == c])
+            fits.x[own, column[c]] = np.log10(BOUNDS["N_tot"][0]) + _GONE
+            lower[np.ix_(own, held)] = upper[np.ix_(own, held)] = fits.x[np.ix_(own, held)]
+        gone |= lost
+        fits.limits = (lower, upper)
+        part = block.take(rows)
+        own_limits = (lower[rows], upper[rows])
+        again = descend(work.joint, part, sigma[rows], fits.x[rows, None], limits=own_limits)
+        fits.n_evaluations[rows] += again.n_evaluations
+        if work.loss == "chi2":
+            fits.x[rows], fits.loss[rows], fits.status[rows] = again.x, again.chi2, _status(again.reason)
+        else:
+            polished = search_pm(
+                work.joint, part, sigma[rows], np.stack([again.x, fits.x[rows]], axis=1), effort=0
+            )
+            fits.x[rows], fits.loss[rows] = polished.x, polished.loss
+            fits.status[rows] = _status(polished.reason)
+            fits.n_evaluations[rows] += polished.n_evaluations
+        judged = judge(work.joint, part, sigma[rows], fits.x[rows], own_limits)
+        for name in Judgement.__dataclass_fields__:
+            getattr(fits.judged, name)[rows] = getattr(judged, name)

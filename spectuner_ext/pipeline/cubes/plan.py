@@ -1,0 +1,111 @@
+"""One fit of a cube: what is fitted to what, what its numbers depend on, and what its arrays mean."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...observation.cubes import ObservedCube
+from .blocks import BlockTask, fit_block, reexamine_block
+from .maps import CubeMaps
+from .outcome import Outcome
+from .schedule import Fitter
+from .selection import CubeNoise, SelectionSettings
+from .starts import Starts
+from .work import CubeWork
+
+__all__ = ["Plan"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is to be fitted to what.
+
+    Parameters
+    ----------
+    cube : ObservedCube
+    work : CubeWork
+    selection : SelectionSettings
+    noise : CubeNoise
+    starts : Starts
+    given : array, (ny, nx, k, n_free), optional
+        Starts in the scales of the fit.
+    """
+
+    cube: ObservedCube
+    work: CubeWork
+    selection: SelectionSettings
+    noise: CubeNoise
+    starts: Starts
+    given: FloatArray | None
+
+    @property
+    def fitter(self) -> Fitter:
+        """The task for the workers."""
+        return Fitter(BlockTask(self.work, self.selection), fit_block, reexamine_block, self.starts.propose)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the numbers besides the data, for readers."""
+        return {
+            **self.work.settings,
+            "selection": self.selection.as_dict(),
+            "initial": self.starts.kind,
+            "components": [list(label) for label in self.work.labels],
+            "free": list(self.work.names),
+        }
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the parts that a store must share with this run."""
+        proposer = self.starts.propose
+        words = [self.starts.kind]
+        if proposer is not None:
+            words.append(str(getattr(proposer, "fingerprint", lambda: _name_of(proposer))()))
+        digest = hashlib.sha256(repr(words).encode())
+        if self.given is not None:
+            digest.update(np.ascontiguousarray(self.given).tobytes())
+        return {
+            "cube": self.cube.fingerprint(),
+            "fit": self.work.fingerprint(),
+            "selection": hashlib.sha256(repr(self.selection.as_dict()).encode()).hexdigest(),
+            "starts": digest.hexdigest(),
+        }
+
+    def maps(self, outcome: Outcome, run: Mapping[str, Any]) -> CubeMaps:
+        """The arrays beside what they mean."""
+        work, cube = self.work, self.cube
+        return CubeMaps.build(
+            outcome,
+            cube.frame,
+            work.space,
+            work.labels,
+            free=work.names,
+            lower=work.joint.lower,
+            upper=work.joint.upper,
+            wcs=cube.wcs,
+            beam=cube.beam_header(),
+            region=cube.region,
+            meta={
+                "label": cube.label,
+                "settings": self.settings,
+                "noise": {
+                    "sigma_K": [float(s) for s in self.noise.sigma],
+                    "smoothing": [float(s) for s in self.noise.smoothing],
+                    "origin": list(self.noise.origin),
+                    "n_spectra": self.noise.n_spectra,
+                },
+                "run": dict(run),
+            },
+        )
+
+
+def _name_of(function: Any) -> str:
+    return (
+        f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__name__)}"
+    )
