@@ -45,7 +45,7 @@ def _signature(task: Sequence[Parameter], first: Mapping[str, tuple[Any, Any]]) 
     ]
     for p in task:
         if p.name not in first and p.name != "progress":  # a terminal decides on progress
-            shown = f"{p.description} [{p.unit}]" if p.unit else p.description
+            shown = f"{p.text} [{p.unit}]" if p.unit else p.text
             shown = f"{shown} {{{', '.join(p.choices)}}}" if p.choices else shown
             parameters.append(
                 inspect.Parameter(p.name, only, default=_default(p), annotation=Annotated[_kind(p), shown])

@@ -54,6 +54,11 @@ class Parameter:
     data: str = ""
     of_cubes: Callable[[Any, str], Any] | None = None
 
+    @property
+    def text(self) -> str:
+        """Description, with the kind of data that it is for."""
+        return f"{self.data.capitalize()} only. {self.description}" if self.data else self.description
+
 
 def validated(parameters: Sequence[Parameter], given: Mapping[str, Any], data: str = "") -> dict[str, Any]:
     """Values to work with: every parameter checked by itself, defaults where nothing was given.
@@ -96,7 +101,6 @@ def described(parameters: Sequence[Parameter]) -> str:
     for p in parameters:
         kind = "{" + ", ".join(p.choices) + "}" if p.choices else " or ".join(p.types)
         unit = f" [{p.unit}]" if p.unit else ""
-        text = f"Cubes only. {p.description}" if p.data == CUBES else p.description
-        text = textwrap.fill(text, 100, initial_indent="    ", subsequent_indent="    ")
+        text = textwrap.fill(p.text, 100, initial_indent="    ", subsequent_indent="    ")
         blocks.append(f"{p.name} : {kind}{unit}, default {p.default!r}\n{text}")
     return "\n".join(blocks)

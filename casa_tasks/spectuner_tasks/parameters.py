@@ -68,7 +68,7 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "optimizer",
         ("string",),
         "auto",
-        "Solver. auto picks one that suits the loss; cubes are always fitted by it.",
+        "Solver. auto picks one that suits the loss; cubes are always fitted so.",
         checks.choice(OPTIMIZERS),
         choices=OPTIMIZERS,
         data=SPECTRA,

@@ -176,15 +176,11 @@ def _write(
     files: dict[str, Any] = {}
     if out.stem:
         files.update(write_maps(out.stem, maps, plots=values["plots"], log=log.lines))
-        if values["modelcube"] or values["residualcube"]:
+        kinds = tuple(kind for kind in ("model", "residual") if values[f"{kind}cube"])
+        if kinds:
             from spectuner_ext.pipeline.cubes.model_cubes import write_model_cubes
 
-            cubes = write_model_cubes(
-                out.stem, maps, prepared.cube, database=database, residual=values["residualcube"]
-            )
-            for path in [] if values["modelcube"] else cubes.pop("model"):
-                Path(path).unlink()
-            files.update(cubes)
+            files.update(write_model_cubes(out.stem, maps, prepared.cube, database=database, kinds=kinds))
     if out.store and Path(out.store).exists():
         files["store"] = out.store
     return files

@@ -254,7 +254,7 @@ def component_flags(
         flags |= FitFlag.PREDICTED_LINE_ABSENT
     if tau_max > OPAQUE_TAU:
         flags |= FitFlag.OPAQUE
-    if any(not np.isfinite(uncertainty.error[i]) for i in own):
+    if any(not (np.isfinite(uncertainty.error[i]) or uncertainty.at_bound[i]) for i in own):
         flags |= FitFlag.ERRORS_UNRELIABLE
     widest = problem.upper[index[3]] if index[3] >= 0 else np.inf
     if n_peaks == 0 and index[3] >= 0 and x[index[3]] > widest - 0.05:

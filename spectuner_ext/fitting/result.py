@@ -36,7 +36,7 @@ class FitFlag(IntFlag):
     PREDICTED_LINE_ABSENT = 128
     """A line that the model predicts clearly is not in the data."""
     ERRORS_UNRELIABLE = 256
-    """The covariance is singular or a parameter was held: its error is NaN."""
+    """The covariance is singular: the error of a parameter that is not at its bound is NaN."""
     POOR_FIT = 512
     """Residuals far above the noise: other lines, other physics, or the noise is wrong."""
     UNDECIDED = 1024

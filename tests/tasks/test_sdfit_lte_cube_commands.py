@@ -71,6 +71,8 @@ def test_help(spectuner):
     ):
         assert option in text
     assert "{local, cube}" in text
+    assert "Cubes only. Pixels to fit" in text
+    assert "Spectra only. Solver" in text
 
 
 def test_prints_a_summary_and_writes(spectuner, cube_file, tmp_path):

@@ -34,6 +34,9 @@ class Judgement:
     n_data : array of int32, (n,)
     error_x : array, (n, n_free)
         1 sigma errors of the fit vector; NaN for variables that rest on a bound or are not measured.
+    error_beam : array, (n, n_component)
+        1 sigma errors of log10 of filling factor times N_tot, which thin lines measure where they do not tell the
+        two apart; NaN where that is not measured either.
     detected : array of bool, (n, n_component)
     significance, tau_max : array, (n, n_component)
     flags : array of int32, (n, n_component)
@@ -43,6 +46,7 @@ class Judgement:
     chi2: FloatArray
     n_data: NDArray[np.int32]
     error_x: FloatArray
+    error_beam: FloatArray
     detected: BoolArray
     significance: FloatArray
     tau_max: FloatArray
@@ -77,7 +81,7 @@ def judge(
     at_bound = ~held & ((x <= lower + 1e-6 * width) | (x >= upper - 1e-6 * width))
     freedom = np.maximum(sums.seen[:, 1] - problem.n_free, 0.0)
     scale = np.where(freedom >= 1, np.sqrt(sums.seen[:, 0] / np.maximum(freedom, 1.0)), 1.0)
-    error, correlation = _errors(problem, sums, held, at_bound, np.maximum(scale, 1.0))
+    error, correlation, beam = _errors(problem, sums, held, at_bound, np.maximum(scale, 1.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         significance = sums.signal / np.sqrt(np.maximum(sums.variance, 1e-300))
     significance[sums.variance <= 0] = 0.0
@@ -97,7 +101,7 @@ def judge(
         _flag_parameters(bits, problem, c, x, upper, error, correlation, at_bound, held, sums)
         flags[:, c] = bits.value
     return Judgement(
-        sums.chi2, sums.used.astype(np.int32), error, detected, significance, sums.tau_max, flags
+        sums.chi2, sums.used.astype(np.int32), error, beam, detected, significance, sums.tau_max, flags
     )
 
 
@@ -128,7 +132,7 @@ def _flag_parameters(
     own = sorted({int(i) for i in index if i >= 0})
     theta = problem.space.component_batch(x[:, : problem.space.n_free], c)
     bits.add(FitFlag.AT_BOUND, at_bound[:, own].any(axis=1))
-    unreliable = (~np.isfinite(error[:, own]) & ~held[:, own]).any(axis=1)
+    unreliable = (~np.isfinite(error[:, own]) & ~held[:, own] & ~at_bound[:, own]).any(axis=1)
     bits.add(FitFlag.ERRORS_UNRELIABLE, unreliable)
     if index[3] >= 0:
         # pedestals have no channel above the threshold of a peak
@@ -178,8 +182,8 @@ def _sums(problem: BatchProblem, block: SpectrumBlock, sigma: FloatArray, x: Flo
 
 def _errors(
     problem: BatchProblem, sums: Sums, held: BoolArray, at_bound: BoolArray, scale: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Errors and correlations of the fit vectors, as `uncertainty.estimate` has them.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Errors and correlations of the fit vectors as `uncertainty.estimate` has them; errors of columns in the beam.
 
     Variables that are held are known; those on a bound have no error of their own, but the others allow for them.
     """
@@ -204,7 +208,35 @@ def _errors(
         correlation = inverse / (plain[:, :, None] * plain[:, None, :])
     unknown = out | loose | at_bound
     correlation[unknown[:, :, None] | unknown[:, None, :]] = np.nan
-    return error, correlation
+    return error, correlation, _beam_errors(problem, inverse, vector, good, root, out, scale)
+
+
+def _beam_errors(
+    problem: BatchProblem,
+    inverse: FloatArray,
+    vector: FloatArray,
+    good: BoolArray,
+    root: FloatArray,
+    out: BoolArray,
+    scale: FloatArray,
+) -> FloatArray:
+    """Errors of log10(filling factor N_tot) of each component, from the covariance on its measured directions."""
+    index = problem.space.layout.index
+    errors = np.full((inverse.shape[0], index.shape[0]), np.nan)
+    for c in range(index.shape[0]):
+        free = [int(i) for i in index[c, [0, 2]] if i >= 0]
+        if not free:
+            continue
+        direction = np.zeros(inverse.shape[:2])
+        direction[:, free] = 1.0
+        variance = np.einsum("ni,nij,nj->n", direction, inverse, direction) * scale**2
+        # a direction that was not measured must have no part in the sum
+        scaled = np.where(out, 0.0, direction / root)
+        along = np.einsum("ni,nik->nk", scaled, vector)
+        lost = np.sum(np.where(good, 0.0, along**2), axis=1) > 1e-4 * np.sum(along**2, axis=1)
+        unknown = lost | (out[:, free] & (direction[:, free] != 0)).all(axis=1) | ~(variance > 0)
+        errors[:, c] = np.where(unknown, np.nan, np.sqrt(np.where(variance > 0, variance, 0.0)))
+    return errors
 
 
 def upper_limits(

@@ -15,7 +15,9 @@ _SHORT = simplex.Options(max_evaluations=60, rtol=1e-3)
 _APART = 0.05
 """Candidates closer than this fraction of the box in all variables lead to the same minimum."""
 _WELL = 5.0
-"""Chi2 describes the data if it exceeds its expectation by less than this many of its standard deviations."""
+"""Chi2 describes the data if it exceeds its expectation by less than this many of its standard deviations, ..."""
+_PEAKS = 15.0
+"""... and says something of peaks if the loss gains this many peaks at the threshold over no model at all."""
 
 
 class Steps(NamedTuple):
@@ -61,9 +63,14 @@ def _weighted_sums(fit, buf):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # type: ignore[no-untyped-def]
-    """Put the start with the lowest loss into x; returns its loss, and whether chi2 describes the data there."""
+    """Put the start with the lowest loss into x; returns its loss, and whether it needs no search."""
     best, described = np.inf, False
     limit = used + _WELL * np.sqrt(2.0 * used)
+    n_window = peaks.threshold.shape[0]
+    nothing, lowest = 0.0, np.inf
+    for w in range(n_window):
+        nothing += peaks.weight[w] * peaks.data_sum[w] / peaks.n_used[w] / n_window
+        lowest = min(lowest, peaks.weight[w] * peaks.threshold[w])
     for k in range(starts.shape[0]):
         if not np.all(np.isfinite(starts[k])):
             continue
@@ -73,7 +80,7 @@ def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # 
         count[0] += 1
         if value < best:
             best = value
-            described = _weighted_sums(fit, buf)[0] < limit
+            described = _weighted_sums(fit, buf)[0] < limit and value < nothing - _PEAKS * lowest
             x[:] = starts[k]
     return best, described
 
@@ -116,11 +123,11 @@ def descend(x, value, active, steps, options, lower, upper, fit, buf, peaks, wor
 
 @njit(cache=True, nogil=True)
 def _is_near(x, others, variables, lower, upper):  # type: ignore[no-untyped-def]
-    """Whether x is close to one of some points in all of these variables; -1 is none."""
+    """Whether x is close to one of some points in all of these variables; -1 is none, and held ones do not count."""
     for j in range(others.shape[0]):
         apart = 0.0
         for i in variables:
-            if i >= 0:
+            if i >= 0 and upper[i] > lower[i]:
                 apart = max(apart, abs(x[i] - others[j, i]) / (upper[i] - lower[i]))
         if apart <= _APART:
             return True

@@ -94,7 +94,9 @@ def look(bank, background, peaks, sight):  # type: ignore[no-untyped-def]
         for t in range(bank.t_ex.shape[0]):
             x = H_OVER_K * bank.nu_middle[w]
             planck = x / np.expm1(x / bank.t_ex[t])
-            sight.factor[t, w] = max((planck - behind) / (planck - bank.background[w]), 0.0)
+            # as cold as the microwave background, or before something warmer, there is no emission
+            contrast = planck - bank.background[w]
+            sight.factor[t, w] = max((planck - behind) / contrast, 0.0) if contrast > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True)

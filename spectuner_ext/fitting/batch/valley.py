@@ -22,8 +22,6 @@ __all__ = ["flag_valleys"]
 FloatArray = NDArray[np.float64]
 Limits = tuple[FloatArray, FloatArray]
 
-RISE = 9.0
-"""Chi2, in units of its misfit, that such a move costs where the parameter is measured: three sigma."""
 _LEAST = 0.2
 """Part of a move, where a bound cuts it short, that still tells."""
 
@@ -36,7 +34,9 @@ class _Move:
     ----------
     parameter : int
     step : float
-        In log10 (a fifth of an order is 58 %).
+        In log10.
+    rise : float
+        Chi2, in units of its misfit, that such a move costs where the parameter is measured.
     certain : float
         Errors below this, in the same unit, are believed.
     flag : FitFlag
@@ -46,15 +46,18 @@ class _Move:
 
     parameter: int
     step: float
+    rise: float
     certain: float
     flag: FitFlag
     along: int | None
 
 
 _MOVES = (
-    _Move(0, 0.5, 0.02, FitFlag.SIZE_N_DEGENERATE, along=2),
-    _Move(1, 0.2, 0.01, FitFlag.T_EX_UNCONSTRAINED, along=None),
+    _Move(0, step=0.5, rise=9.0, certain=0.02, flag=FitFlag.SIZE_N_DEGENERATE, along=2),
+    _Move(1, step=0.3, rise=4.0, certain=0.02, flag=FitFlag.T_EX_UNCONSTRAINED, along=None),
 )
+"""Filling factors that a factor of three changes by less than three sigma, and temperatures that a factor of two
+changes by less than two, are not measured: errors of 0.15 dex, as elsewhere."""
 
 
 def flag_valleys(
@@ -133,6 +136,6 @@ def _is_flat(
     end = descend(problem, block.take(rows), sigma[rows], start[:, None], limits=(lower, upper))
     misfit = np.maximum(judged.chi2[rows] / np.maximum(judged.n_data[rows] - x.shape[1], 1), 1.0)
     # a move cut short by a bound may cost less
-    allowed = RISE * misfit * (moved[some] / move.step) ** 2
+    allowed = move.rise * misfit * (moved[some] / move.step) ** 2
     flat[some] = end.chi2 - floor[rows] < allowed
     return flat

@@ -91,8 +91,8 @@ def reexamine_block(task: BlockTask, block: SpectrumBlock, before: Outcome, star
     if not rows.size:
         return outcome
     part, sigma = block.take(rows), before["sigma"][rows]
-    fits = improve_pixels(work, part, sigma, starts[rows])
     loss = before["loss"][rows]
+    fits = improve_pixels(work, part, sigma, starts[rows], loss)
     enough = _BETTER if work.loss == "chi2" else _BETTER * np.abs(loss)
     better = np.isfinite(fits.loss) & ~(fits.loss >= loss - enough)
     outcome["n_evaluations"][rows] += fits.n_evaluations.astype(np.int32)
@@ -142,16 +142,18 @@ def _write(
             if i >= 0:
                 slope = theta[:, c, k] * np.log(10.0) if space.layout.logarithmic[k] else 1.0
                 error[:, c, k] = judged.error_x[:, i] * slope
+    beam_error = theta[:, :, 0] * theta[:, :, 2] * np.log(10.0) * judged.error_beam
     undetected = ~judged.detected & ~failed[:, None]
     limit = upper_limits(work.joint, block, sigma, fits.x, undetected, work.assumed)
     for c in range(theta.shape[1]):
         out = ~judged.detected[:, c] | failed
         theta[np.ix_(out, [c], space.layout.index[c] >= 0)] = np.nan
-        error[out, c] = np.nan
+        error[out, c] = beam_error[out, c] = np.nan
     outcome["x"][rows] = np.where(failed[:, None], np.nan, fits.x)
     outcome["error_x"][rows] = np.where(failed[:, None], np.nan, judged.error_x)
     outcome["theta"][rows] = theta
     outcome["error"][rows] = error
+    outcome["n_beam_error"][rows] = beam_error
     outcome["n_tot_limit"][rows] = limit
     outcome["tau_max"][rows] = judged.tau_max
     outcome["significance"][rows] = judged.significance

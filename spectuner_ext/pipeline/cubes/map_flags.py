@@ -39,6 +39,7 @@ UNMEASURED: dict[str, FitFlag] = {
     | FitFlag.T_EX_UNCONSTRAINED
     | FitFlag.OPAQUE
     | FitFlag.PARTITION_EXTRAPOLATED,
+    "N_beam": ABSENT | FitFlag.T_EX_UNCONSTRAINED | FitFlag.OPAQUE | FitFlag.PARTITION_EXTRAPOLATED,
     "fwhm": ABSENT,
     "v_off": ABSENT,
 }

@@ -28,7 +28,12 @@ FORMAT = 1
 """Version of the file; a reader refuses those it does not know."""
 
 _VALUES = {"T_ex": "T_EX", "N_tot": "N_TOT", "fwhm": "FWHM", "v_off": "V_OFF", "filling_factor": "ETA"}
-_PER_COMPONENT = {"N_TOT_LIM": "n_tot_limit", "TAU": "tau_max", "SIGNIF": "significance"}
+_PER_COMPONENT = {
+    "N_BEAM_ERR": "n_beam_error",
+    "N_TOT_LIM": "n_tot_limit",
+    "TAU": "tau_max",
+    "SIGNIF": "significance",
+}
 _PER_PIXEL = {
     "LOSS": "loss",
     "CHI2": "chi2",
@@ -105,8 +110,9 @@ def _images(maps: CubeMaps) -> Iterator[tuple[str, Array, Any, Mapping[str, Any]
             unit = MAP_UNITS[name]
             yield f"{plain}_{ending}", maps.quantity(species, name, number).value, unit, cards
             yield f"{plain}_{ending}_ERR", maps.error(species, name, number).value, unit, cards
+        yield f"{plain}_N_BEAM", maps.quantity(species, "N_beam", number).value, MAP_UNITS["N_beam"], cards
         for ending, field in _PER_COMPONENT.items():
-            unit = MAP_UNITS["N_tot"] if field == "n_tot_limit" else u.dimensionless_unscaled
+            unit = MAP_UNITS["N_tot"] if field.startswith("n_") else u.dimensionless_unscaled
             yield f"{plain}_{ending}", out[field][..., c], unit, cards
         yield f"{plain}_FLAGS", out["component_flags"][..., c], None, {**cards, **_bits(FLAG_TEXT)}
     for name, field in _PER_PIXEL.items():

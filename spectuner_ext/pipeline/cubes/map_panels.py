@@ -30,19 +30,20 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-COLUMNS = ("T_ex", "N_tot", "fwhm", "v_off", "source_size")
+COLUMNS = ("T_ex", "N_tot", "N_beam", "fwhm", "v_off", "source_size")
 """Parameters of a row of panels; the filling factor takes the place of the size where no beam is known."""
 
 _TITLES = {
     "T_ex": r"$T_\mathrm{ex}$ [K]",
     "N_tot": r"$\log_{10} N_\mathrm{tot}$ [cm$^{-2}$]",
+    "N_beam": r"$\log_{10} \eta N_\mathrm{tot}$ [cm$^{-2}$]",
     "fwhm": "FWHM [km/s]",
     "v_off": r"$v_\mathrm{off}$ [km/s]",
     "source_size": "source size [arcsec]",
     "filling_factor": "filling factor",
 }
-_COLOURS = {"T_ex": "inferno", "N_tot": "viridis", "fwhm": "cividis", "v_off": "RdBu_r"}
-_LOGARITHMIC = ("N_tot",)
+_COLOURS = {"T_ex": "inferno", "N_tot": "viridis", "N_beam": "viridis", "fwhm": "cividis", "v_off": "RdBu_r"}
+_LOGARITHMIC = ("N_tot", "N_beam")
 _DIVERGING = ("v_off",)
 
 KINDS: tuple[tuple[str, str], ...] = (
@@ -179,7 +180,12 @@ def comparison_panels(
     fitted = parameter_panel(maps, species, parameter, number)
     if parameter == "source_size" and not np.isfinite(maps.beam_scale):
         parameter = "filling_factor"
-    true = size if parameter == "source_size" else theta[..., PARAMETERS.index(parameter)]
+    if parameter == "source_size":
+        true = size
+    elif parameter == "N_beam":
+        true = theta[..., 0] * theta[..., 2]
+    else:
+        true = theta[..., PARAMETERS.index(parameter)]
     error = maps.error(species, parameter, number).value
     if parameter in _LOGARITHMIC:
         error = error / (maps.quantity(species, parameter, number).value * np.log(10.0))

@@ -34,11 +34,15 @@ MAP_UNITS: dict[str, Any] = {
     "N_tot": u.cm**-2,
     "fwhm": u.km / u.s,
     "v_off": u.km / u.s,
+    "N_beam": u.cm**-2,
     "N_tot_limit": u.cm**-2,
     "tau_max": u.dimensionless_unscaled,
     "significance": u.dimensionless_unscaled,
 }
-"""Quantities of a component and their units; the first six have errors."""
+"""Quantities of a component and their units; the first seven have errors.
+
+N_beam, the column density averaged over the beam, is filling factor times N_tot: what thin lines measure where they
+do not tell the two apart."""
 
 _FIELD_OF = {"N_tot_limit": "n_tot_limit", "tau_max": "tau_max", "significance": "significance"}
 
@@ -242,12 +246,16 @@ class CubeMaps:
             return self.outcome[_FIELD_OF[parameter]][..., c] * unit
         if parameter == "source_size":
             return self._size(self.outcome["theta"][..., c, 0]) * unit
+        if parameter == "N_beam":
+            return self.outcome["theta"][..., c, 0] * self.outcome["theta"][..., c, 2] * unit
         return self.outcome["theta"][..., c, PARAMETERS.index(parameter)] * unit
 
     def error(self, species: str, parameter: str, component: int = 1) -> u.Quantity:
         """Map of the 1 sigma error of a parameter; NaN where held, at a bound, or not measured."""
         c = self.position(species, component)
-        unit = MAP_UNITS[_known(parameter, (*PARAMETERS, "source_size"))]
+        unit = MAP_UNITS[_known(parameter, (*PARAMETERS, "source_size", "N_beam"))]
+        if parameter == "N_beam":
+            return self.outcome["n_beam_error"][..., c] * unit
         error = self.outcome["error"][..., c, :]
         if parameter != "source_size":
             return error[..., PARAMETERS.index(parameter)] * unit
@@ -302,6 +310,9 @@ class CubeMaps:
     def held(self, species: str, parameter: str, component: int = 1) -> float | None:
         """Value at which a parameter was held in the fit; None for a free one."""
         _known(parameter, UNMEASURED)
+        if parameter == "N_beam":
+            parts = [self.held(species, name, component) for name in ("filling_factor", "N_tot")]
+            return None if None in parts else float(np.prod([p for p in parts if p is not None]))
         c, k = self.position(species, component), PARAMETERS.index(_BASE.get(parameter, parameter))
         layout = self.space.layout
         if layout.index[c, k] >= 0:

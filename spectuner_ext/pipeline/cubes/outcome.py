@@ -74,6 +74,7 @@ FIELDS: dict[str, tuple[type[np.generic], tuple[str | int, ...], float]] = {
         np.nan,
     ),  # filling factor, T_ex, N_tot, FWHM, v_off; NaN if undetected
     "error": (np.float64, ("component", 5), np.nan),  # 1 sigma; NaN where held, at a bound, or not measured
+    "n_beam_error": (np.float64, ("component",), np.nan),  # cm^-2, 1 sigma of filling factor times N_tot
     "n_tot_limit": (np.float64, ("component",), np.nan),  # cm^-2, 3 sigma, where not detected
     "tau_max": (np.float64, ("component",), np.nan),
     "significance": (np.float64, ("component",), np.nan),  # matched-filter signal over noise

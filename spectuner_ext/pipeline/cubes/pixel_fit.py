@@ -24,6 +24,9 @@ IntArray = NDArray[np.int64]
 _GONE = -6.0
 """log10 of the factor below the lower bound of N_tot to which a component that is not there is taken."""
 
+_FAR = 0.05
+"""A neighbour's solution whose peak-matching loss is this part of the loss above it is not worth a descent."""
+
 
 @dataclass(slots=True, eq=False)
 class PixelFits:
@@ -81,7 +84,7 @@ def _completed(starts: FloatArray, own: FloatArray) -> FloatArray:
 
 
 def improve_pixels(
-    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray, n_try: int = 1
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray, loss: FloatArray
 ) -> PixelFits:
     """Fit every pixel from the best of given starts alone.
 
@@ -92,28 +95,58 @@ def improve_pixels(
     sigma : array, (n, n_window), in K
     starts : array, (n, k, n_free)
         Rows of NaN are none.
-    n_try : int
-        How many of the starts, the best by their loss.
+    loss : array, (n,)
+        What is to be improved upon. A start whose peak-matching loss is far above it is not followed, and the
+        pixel comes back with an infinite loss; chi2 falls so steeply into a minimum that every start is.
     """
     limits = work.limits(block.pixel)
     starts = np.clip(starts, limits[0][:, None], limits[1][:, None])  # NaN stays NaN
     measure = chi2_of if work.loss == "chi2" else pm_losses
     losses = measure(work.joint, block, sigma, starts)
-    order = np.argsort(losses, axis=1, kind="stable")[:, :n_try]
-    chosen = np.take_along_axis(starts, order[:, :, None], axis=1)
-    found = descend(work.joint, block, sigma, chosen, limits=limits)
-    fits = _settled(work, block, sigma, found, limits, extra=chosen)
+    best = np.argmin(losses, axis=1)
+    chosen = starts[np.arange(block.n_pixel), best][:, None]
+    if work.loss == "chi2":
+        fits = _settled(work, block, sigma, descend(work.joint, block, sigma, chosen, limits=limits), limits)
+        fits.n_evaluations += np.isfinite(losses).sum(axis=1)
+        return fits
+    near = np.min(losses, axis=1) < loss + _FAR * np.abs(loss)
+    near |= ~np.isfinite(loss) & np.isfinite(losses).any(axis=1)
+    fits = _unimproved(work, block, limits)
     fits.n_evaluations += np.isfinite(losses).sum(axis=1)
+    rows = np.flatnonzero(near)
+    if rows.size:
+        own = (limits[0][rows], limits[1][rows])
+        part = _peak_matching(work, block.take(rows), sigma[rows], chosen[rows], own, effort=0)
+        _put(fits, rows, _judged(work, block.take(rows), sigma[rows], part))
     return fits
 
 
+def _unimproved(work: CubeWork, block: SpectrumBlock, limits: Limits) -> PixelFits:
+    """Room for the solutions of some pixels; no loss is as bad as that of the others."""
+    n, sizes = block.n_pixel, work.sizes
+    whole = np.zeros((n, sizes.component), dtype=np.int32)
+    each = [np.full((n, sizes.component), np.nan) for _ in range(3)]
+    judged = Judgement(
+        np.full(n, np.nan), np.zeros(n, dtype=np.int32), np.full((n, sizes.free), np.nan), each[0], whole > 0,
+        each[1], each[2], whole,
+    )  # fmt: skip
+    nothing = np.full((n, sizes.free), np.nan)
+    status = np.full(n, Status.STALLED, dtype=np.int16)
+    return PixelFits(nothing, np.full(n, np.inf), status, np.zeros(n, dtype=np.int64), limits, judged)
+
+
+def _put(fits: PixelFits, rows: NDArray[np.intp], part: PixelFits) -> None:
+    """Write the solutions of some pixels among those of all."""
+    fits.x[rows], fits.loss[rows], fits.status[rows] = part.x, part.loss, part.status
+    fits.n_evaluations[rows] += part.n_evaluations
+    for whole, own in zip(fits.limits, part.limits, strict=True):
+        whole[rows] = own
+    for name in Judgement.__dataclass_fields__:
+        getattr(fits.judged, name)[rows] = getattr(part.judged, name)
+
+
 def _settled(
-    work: CubeWork,
-    block: SpectrumBlock,
-    sigma: FloatArray,
-    found: Descents,
-    limits: Limits,
-    extra: FloatArray | None = None,
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, found: Descents, limits: Limits
 ) -> PixelFits:
     """From the ends of descents on chi2 to solutions of the loss that was asked for, judged."""
     if work.loss == "chi2":
@@ -121,7 +154,13 @@ def _settled(
             found.x, found.chi2, _status(found.reason), found.n_evaluations, limits, _no_judgement()
         )
     else:
-        fits = _peak_matching(work, block, sigma, found, limits, extra)
+        fits = _peak_matching(work, block, sigma, found.x[:, None], limits, effort=work.effort)
+        fits.n_evaluations += found.n_evaluations
+    return _judged(work, block, sigma, fits)
+
+
+def _judged(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> PixelFits:
+    """The same solutions with all that can be said of them, without components that are not there."""
     fits.judged = judge(work.joint, block, sigma, fits.x, fits.limits)
     if len(work.asked) > 1:
         _take_out_undetected(work, block, sigma, fits)
@@ -134,31 +173,17 @@ def _settled(
 
 def _no_judgement() -> Judgement:
     empty = np.zeros((0, 0))
-    return Judgement(empty, empty.astype(np.int32), empty, empty > 0, empty, empty, empty.astype(np.int32))
+    return Judgement(
+        empty, empty.astype(np.int32), empty, empty, empty > 0, empty, empty, empty.astype(np.int32)
+    )
 
 
 def _peak_matching(
-    work: CubeWork,
-    block: SpectrumBlock,
-    sigma: FloatArray,
-    found: Descents,
-    limits: Limits,
-    extra: FloatArray | None,
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray, limits: Limits, effort: int
 ) -> PixelFits:
     """Solutions by peak matching, from those by chi2 and from what the peaks themselves tell."""
-    starts = found.x[:, None]
-    if extra is not None:
-        starts = np.concatenate([starts, extra], axis=1)
-    best = search_pm(
-        work.joint,
-        block,
-        sigma,
-        starts,
-        banks=work.peak_banks,
-        effort=0 if extra is not None else work.effort,
-    )
-    spent = found.n_evaluations + best.n_evaluations
-    return PixelFits(best.x, best.loss, _status(best.reason), spent, limits, _no_judgement())
+    best = search_pm(work.joint, block, sigma, starts, banks=work.peak_banks, limits=limits, effort=effort)
+    return PixelFits(best.x, best.loss, _status(best.reason), best.n_evaluations, limits, _no_judgement())
 
 
 def _status(reason: IntArray) -> NDArray[np.int16]:
@@ -200,7 +225,12 @@ def _take_out_undetected(work: CubeWork, block: SpectrumBlock, sigma: FloatArray
             fits.x[rows], fits.loss[rows], fits.status[rows] = again.x, again.chi2, _status(again.reason)
         else:
             polished = search_pm(
-                work.joint, part, sigma[rows], np.stack([again.x, fits.x[rows]], axis=1), effort=0
+                work.joint,
+                part,
+                sigma[rows],
+                np.stack([again.x, fits.x[rows]], axis=1),
+                limits=own_limits,
+                effort=0,
             )
             fits.x[rows], fits.loss[rows] = polished.x, polished.loss
             fits.status[rows] = _status(polished.reason)

@@ -17,7 +17,7 @@ __all__ = ["pixels_table", "sky_of", "summary_lines", "summary_table"]
 
 FloatArray = NDArray[np.float64]
 
-_VALUES = ("source_size", "filling_factor", "T_ex", "N_tot", "fwhm", "v_off")
+_VALUES = ("source_size", "filling_factor", "T_ex", "N_tot", "N_beam", "fwhm", "v_off")
 _QUARTILES = {"q25": 25.0, "median": 50.0, "q75": 75.0}
 
 _LEFT_OUT = (

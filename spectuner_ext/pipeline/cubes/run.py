@@ -77,7 +77,8 @@ def run_stages(
     if from_seeds:
         level = stages.levels(region)
         for step in range(level.max() + 1):
-            x, usable = (maps["x"].copy(), stages.usable_solutions(maps)) if step else (None, None)
+            # of the maps themselves: pixels with a solution do not change in a level
+            x, usable = (maps["x"], stages.usable_solutions(maps)) if step else (None, None)
             jobs = stages.first_jobs(layout, level == step, None, x, usable)
             run_stage(run, f"{FIRST}_{step}", level == step, jobs, means)
     else:

@@ -216,7 +216,8 @@ class _Dispatch:
         self.client, self.cube, self.stopped = client, cube, stopped
         self.distributed = require("distributed", extra="cluster")
         shared = cube if cube.is_portable else None
-        self.shared = client.submit(_keep, shared, fitter, pure=False, key=_key("cube"))
+        with _unbounded_tasks():
+            self.shared = client.submit(_keep, shared, fitter, pure=False, key=_key("cube"))
         self.running: dict[Any, Job] = {}
         self.again: list[Job] = []
         self.attempts: dict[int, int] = {}
@@ -336,7 +337,7 @@ class _Dispatch:
 
 
 def _unbounded_tasks() -> Any:
-    """Keep dask from warning of tasks that hold a block of spectra."""
+    """Keep dask from warning of tasks that hold a block of spectra, or all templates of a fit."""
     return require("dask.config", extra="cluster").set(
         {"distributed.admin.large-graph-warning-threshold": "1GB"}
     )

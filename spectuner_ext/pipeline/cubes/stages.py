@@ -114,7 +114,8 @@ def suspicious(maps: Outcome, changed: BoolArray | None = None) -> BoolArray:
     usable = usable_solutions(maps)
     if changed is not None:
         usable &= changed
-    failed = (maps["flags"] & PixelFlag.FAILED) != 0
+    # without noise nothing was looked at: its block raised, and would again
+    failed = ((maps["flags"] & PixelFlag.FAILED) != 0) & np.isfinite(maps["sigma"]).any(axis=-1)
     which = np.zeros((len(NEIGHBOURS), *fitted.shape), dtype=np.bool_)
     for i, step in enumerate(NEIGHBOURS):
         jump = np.zeros(fitted.shape, dtype=np.bool_)

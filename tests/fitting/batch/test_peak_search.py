@@ -145,6 +145,7 @@ def test_limits_of_each_pixel_hold(crowded, banks):
     lower, upper = (np.array(b) for b in crowded.limits)
     lower[:, 4], upper[:, 4] = crowded.truth[:, 4] - 0.5, crowded.truth[:, 4] + 0.5
     lower[::2, 1] = upper[::2, 1] = crowded.truth[::2, 1]
+    lower[1, 4] = upper[1, 4] = crowded.truth[1, 4]
     result = search_pm(
         crowded.problem,
         crowded.block,

@@ -45,6 +45,15 @@ def test_what_is_not_flagged_is_right(many):
         assert known.mean() < 0.1
 
 
+def test_thin_lines_measure_the_column_in_the_beam(many):
+    _, truth, found, judged, _ = many
+    product = lambda x: x[:, 0] + x[:, 2]  # noqa: E731
+    pull = (product(found.x) - product(truth)) / judged.error_beam[:, 0]
+    assert np.isfinite(pull).mean() > 0.95
+    assert 0.5 < np.nanstd(pull) < 1.3  # where the filling factor is at its bound, the errors are generous
+    assert abs(np.nanmean(pull)) < 0.4
+
+
 def test_flags_are_only_added(many):
     _, _, _, judged, before = many
     assert np.all(judged.flags & before == before)

@@ -86,6 +86,7 @@ def make_maps():
         out["theta"][...] = theta
         out["error"][...] = np.abs(theta) * 0.03 + 0.01
         out["error"][..., index < 0] = np.nan
+        out["n_beam_error"][...] = theta[..., 0] * theta[..., 2] * 0.04
         out["tau_max"][...] = theta[..., 2] / 1e17
         out["significance"][...] = 10.0 + 30.0 * rng.random((ny, nx, n))
         out["loss"][...] = out["chi2"][...] = 80.0 + rng.chisquare(20, (ny, nx))
@@ -102,6 +103,7 @@ def make_maps():
         out["n_tot_limit"][lost] = 3e14
         gone = lost[..., None] & (index >= 0)
         out["theta"][gone] = out["error"][gone] = np.nan
+        out["n_beam_error"][lost] = np.nan
         region = np.ones((ny, nx), dtype=bool)
         region[0, :] = False
         reasons = np.zeros((ny, nx), dtype=np.int32)

@@ -204,7 +204,7 @@ def start_maps():
 
 
 @pytest.mark.parametrize(
-    "kind", ["numbers", "maps", "quantities", "species", "result", "file", "table", "neighbours"]
+    "kind", ["numbers", "maps", "quantities", "species", "result", "file", "table", "spectrum", "neighbours"]
 )
 def test_every_kind_of_start_ends_in_the_same_minimum(maps, cube, database, tmp_path, kind):
     own = start_maps()
@@ -215,6 +215,7 @@ def test_every_kind_of_start_ends_in_the_same_minimum(maps, cube, database, tmp_
         "species": {"CH3OH": {"T_ex": [own["T_ex"]], "fwhm": 5.0}},
         "result": maps,
         "table": maps.to_table(),
+        "spectrum": QTable({"species": [SPECIES], "T_ex": [110.0] * u.K, "fwhm": [5.0] * u.km / u.s}),
         "neighbours": "neighbours",
     }.get(kind)
     if kind == "file":

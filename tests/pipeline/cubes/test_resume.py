@@ -164,6 +164,12 @@ def test_cancel_and_resume(tmp_path, after, seeds):
     same(done.maps, run(from_seeds=seeds).maps)
 
 
+def test_a_cancel_while_blocks_are_restored_fits_nothing(tmp_path):
+    run(tmp_path / "s", progress=lambda report: True)
+    run(tmp_path / "s", resume=True, behaviour={"calls": tmp_path / "calls"}, progress=lambda report: True)
+    assert not (tmp_path / "calls").exists()
+
+
 def test_resume_goes_on_to_more_sweeps(tmp_path, reference):
     run(tmp_path / "s", max_sweeps=1)
     run(tmp_path / "s", resume=True)

@@ -71,8 +71,9 @@ def test_an_undetected_pixel_is_tried_from_those_that_detect(smooth):
     assert not which[:, 0, 2:].any()
 
 
-def test_a_failed_pixel_is_tried_but_not_one_without_data(smooth):
-    for at, flag in [((1, 1), PixelFlag.FAILED), ((3, 4), PixelFlag.NO_DATA)]:
+def test_a_failed_pixel_is_tried_but_not_one_that_nobody_looked_at(smooth):
+    smooth["sigma"][4, 1] = np.nan
+    for at, flag in [((1, 1), PixelFlag.FAILED), ((4, 1), PixelFlag.FAILED), ((3, 4), PixelFlag.NO_DATA)]:
         for name in ("x", "theta"):
             smooth[name][at] = np.nan
         smooth["status"][at] = -1
