@@ -8,6 +8,7 @@ from spectuner_ext.fitting.result import FitFlag
 from spectuner_ext.lte.parameters import LOGARITHMIC, PARAMETERS
 from spectuner_ext.pipeline.cubes.outcome import PixelFlag
 from spectuner_ext.pipeline.cubes.recovery import pull_maps
+from spectuner_ext.pipeline.cubes.selection import SelectionSettings, examine
 from spectuner_ext.pipeline.cubes.work import DESCENTS
 
 ROWS = 10
@@ -150,13 +151,19 @@ def _pm_shares(ends, best, where):
     return row | {"n tried longer": int(tried.sum())}
 
 
-def groups_of(maps, truth, species):
-    """Groups of pixels that are looked at apart, by the true peak over the noise."""
+def groups_of(cube, maps, truth, species):
+    """Groups of pixels that are looked at apart, by the true peak over the noise and by what is known of them."""
+    settings = SelectionSettings(tuple(maps.meta["noise"]["sigma_K"]))
+    start = np.concatenate([[0], np.cumsum([w.nu.size for w in cube.frame.windows])])
+    worth = np.zeros(maps.shape, dtype=bool)
+    for y0 in range(0, maps.shape[0], ROWS):
+        block = cube.block(y0, min(y0 + ROWS, maps.shape[0]), 0, maps.shape[1])
+        worth[block.pixel[:, 0], block.pixel[:, 1]] = examine(block, settings, start).worth
     ratio = truth.peak_to_noise[..., truth.labels.index(maps.components[maps.position(species)])]
     return {
         "all": np.ones(maps.shape, dtype=bool),
         "S/N > 3": ratio > 3,
         "S/N > 5": ratio > 5,
-        "with a peak above 4 sigma": maps.outcome["n_peaks"].sum(axis=-1) > 0,
+        "selected by default": worth,
         "detected": maps.good(species),
     }

@@ -182,7 +182,7 @@ def quality(stem, species, loss, out, long_pixels):
     ends["first"] = np.load(f"{out}_first.npy")
     np.savez(f"{out}_ends.npz", **ends)
     return {
-        "shares": share_table(ends, groups_of(maps, truth, species), loss),
+        "shares": share_table(ends, groups_of(cube, maps, truth, species), loss),
         "pulls": pull_table(maps, truth, species),
         "flags": flag_table(maps, truth, species),
     }

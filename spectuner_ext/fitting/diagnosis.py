@@ -30,10 +30,10 @@ LOOSE_DEX = 0.15
 """Error of log10 of the filling factor above which, if N_tot moves with it, only their product is measured."""
 POOR_CHI2 = 2.0
 """Reduced chi2 over all channels above which a fit does not describe the spectrum."""
-_SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
+SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
 """km/s; those within three line widths are left out, so that a line does not see itself, and all are within the
 margin for which lines outside the windows are at hand."""
-_MIN_COPIES = 40
+MIN_COPIES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +134,20 @@ def _shifted(problem: Problem, theta: FloatArray, alone: FloatArray, component: 
     weight = problem.fit.data.weight
     power = float(np.sum(weight * alone**2))
     copies = []
-    for shift in _SHIFTS[np.abs(_SHIFTS) > 3.0 * theta[3]]:
+    for shift in SHIFTS[np.abs(SHIFTS) > 3.0 * theta[3]]:
         moved = theta.copy()
         moved[4] += shift
         copy = problem.model.spectrum(moved, [problem.species[component]])
         if np.sum(weight * copy**2) > 0.5 * power:
             copies.append(copy)
-    if len(copies) >= _MIN_COPIES:
+    if len(copies) >= MIN_COPIES:
         return copies
     grid = problem.fit.grid
     channel = float(np.median((grid.high - grid.low) / grid.nu)) * C_KMS
     own = 3.0 * theta[3] / channel
     rng = np.random.default_rng(0)  # the same copies for the same fit
     copies = []
-    for _ in range(_SHIFTS.size):
+    for _ in range(SHIFTS.size):
         parts = []
         for part in problem.model.split(alone):
             room = part.size - 2.0 * own

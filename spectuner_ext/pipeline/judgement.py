@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..constants import C_KMS
-from ..fitting import FitResult, Problem, Solution
+from ..fitting import FitFlag, FitResult, Problem, Solution
 from ..fitting.diagnosis import component_flags, detect, upper_limit
 from ..fitting.peak_kernel import PeakData
 from ..fitting.peak_matching import match_peaks
 from ..fitting.uncertainty import Uncertainty, estimate
+from ..fitting.valley import open_directions
 from ..lte.parameters import BOUNDS, PARAMETERS
 from .request import Component
 
@@ -52,6 +53,11 @@ def judge(
         component_flags(problem, x, c, uncertainty, evidence[c], matched[c], float(tau[c]), reduced)
         for c in range(len(asked))
     )
+    for c, known in enumerate(flags):
+        found = open_directions(problem, x, c, uncertainty, known)
+        flags = (*flags[:c], known | found, *flags[c + 1 :])
+        if found & FitFlag.ERRORS_UNRELIABLE:
+            errors[c, PARAMETERS.index("fwhm")] = np.nan
     limits, assumed = _limits(problem, x, theta, asked, [e.detected for e in evidence])
     attempted = theta.copy()
     for c in {*dropped, *(c for c, e in enumerate(evidence) if not e.detected)}:

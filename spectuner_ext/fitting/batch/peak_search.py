@@ -28,7 +28,7 @@ __all__ = ["PeakSearch", "build_banks", "pm_losses", "search_pm"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_PLACED, _KEPT, _DESCENTS = 4, 48, 4
+_PLACED, _KEPT, _DESCENTS = 4, 48, 6
 """Velocities looked at closely, placements evaluated in full, how many of those are followed; times the effort."""
 _RTOL = 3e-5
 _NEAR = peak_descent.Steps(3.0, 0.02, 0.05)

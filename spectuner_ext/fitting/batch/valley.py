@@ -1,18 +1,11 @@
-"""Does a claimed value hold? Move it a long way, fit the others again, and look at what that costs.
-
-The errors of a fit are those of a parabola at its deepest point. Where lines are nearly transparent, chi2 has a long,
-curved valley along which the filling factor falls and the column density rises; where they are faint, another along
-which the excitation temperature does. At the deepest point of a valley the curvature may promise a tenth of what a
-descent from far along it shows.
-"""
-
-from dataclasses import dataclass
+"""Which claimed values of many pixels do not hold when they are moved; see `spectuner_ext.fitting.valley`."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...observation.cubes.block import SpectrumBlock
 from ..result import FitFlag
+from ..valley import LEAST, MOVES, Move
 from .descent import descend
 from .judgement import Judgement
 from .problem import BatchProblem
@@ -21,43 +14,6 @@ __all__ = ["flag_valleys"]
 
 FloatArray = NDArray[np.float64]
 Limits = tuple[FloatArray, FloatArray]
-
-_LEAST = 0.2
-"""Part of a move, where a bound cuts it short, that still tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """A parameter that is moved both ways.
-
-    Parameters
-    ----------
-    parameter : int
-    step : float
-        In log10.
-    rise : float
-        Chi2, in units of its misfit, that such a move costs where the parameter is measured.
-    certain : float
-        Errors below this, in the same unit, are believed.
-    flag : FitFlag
-    along : int or None
-        A parameter that is moved by as much the other way, to start within the valley.
-    """
-
-    parameter: int
-    step: float
-    rise: float
-    certain: float
-    flag: FitFlag
-    along: int | None
-
-
-_MOVES = (
-    _Move(0, step=0.5, rise=9.0, certain=0.02, flag=FitFlag.SIZE_N_DEGENERATE, along=2),
-    _Move(1, step=0.3, rise=4.0, certain=0.02, flag=FitFlag.T_EX_UNCONSTRAINED, along=None),
-)
-"""Filling factors that a factor of three changes by less than three sigma, and temperatures that a factor of two
-changes by less than two, are not measured: errors of 0.15 dex, as elsewhere."""
 
 
 def flag_valleys(
@@ -86,7 +42,7 @@ def flag_valleys(
     """
     for c in range(len(problem.species)):
         index = problem.space.layout.index[c]
-        for move in _MOVES:
+        for move in MOVES:
             i = int(index[move.parameter])
             if i < 0 or (move.along is not None and index[move.along] < 0):
                 continue
@@ -96,10 +52,12 @@ def flag_valleys(
             error = judged.error_x[:, i] if logarithmic else judged.error_x[:, i] / (x[:, i] * np.log(10.0))
             unsure = known & ~(error < move.certain)
             unsure |= known & (judged.flags[:, c] & (FitFlag.AT_BOUND | FitFlag.OPAQUE).value != 0)
-            for sign in (1.0, -1.0):
+            for step in (move.step, -move.step, *([np.inf] if move.farthest else [])):
                 rows = np.flatnonzero(unsure)
-                flat = _is_flat(problem, block, sigma, x, limits, judged, floor, c, move, sign, rows)
+                flat = _is_flat(problem, block, sigma, x, limits, judged, floor, c, move, step, rows)
                 judged.flags[rows[flat], c] |= move.flag.value
+                if move.flag == FitFlag.ERRORS_UNRELIABLE:
+                    judged.error_x[rows[flat], i] = np.nan
                 unsure[rows[flat]] = False
 
 
@@ -112,8 +70,8 @@ def _is_flat(
     judged: Judgement,
     floor: FloatArray,
     c: int,
-    move: _Move,
-    sign: float,
+    move: Move,
+    step: float,
     rows: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
     """Whether a move in one direction costs little, for some of the pixels."""
@@ -121,10 +79,10 @@ def _is_flat(
     i = int(problem.space.layout.index[c, move.parameter])
     logarithmic = problem.space.layout.logarithmic[move.parameter]
     here = x[rows, i]
-    wanted = here + sign * move.step if logarithmic else here * 10.0 ** (sign * move.step)
+    wanted = here + step if logarithmic else here * 10.0**step
     wanted = np.clip(wanted, limits[0][rows, i], limits[1][rows, i])
     moved = np.abs(wanted - here if logarithmic else np.log10(wanted / here))
-    some = np.flatnonzero(moved > _LEAST * move.step)
+    some = np.flatnonzero(moved > LEAST * move.step)
     if not some.size:
         return flat
     rows = rows[some]
@@ -132,10 +90,10 @@ def _is_flat(
     start[:, i] = lower[:, i] = upper[:, i] = wanted[some]
     if move.along is not None:
         j = int(problem.space.layout.index[c, move.along])
-        start[:, j] = np.clip(start[:, j] - sign * moved[some], lower[:, j], upper[:, j])
+        start[:, j] = np.clip(start[:, j] - np.copysign(moved[some], step), lower[:, j], upper[:, j])
     end = descend(problem, block.take(rows), sigma[rows], start[:, None], limits=(lower, upper))
-    misfit = np.maximum(judged.chi2[rows] / np.maximum(judged.n_data[rows] - x.shape[1], 1), 1.0)
+    misfit = np.maximum(floor[rows] / np.maximum(judged.n_data[rows] - x.shape[1], 1), 1.0)
     # a move cut short by a bound may cost less
-    allowed = move.rise * misfit * (moved[some] / move.step) ** 2
+    allowed = move.rise * misfit * np.minimum(moved[some] / move.step, 1.0) ** 2
     flat[some] = end.chi2 - floor[rows] < allowed
     return flat

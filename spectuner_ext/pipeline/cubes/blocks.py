@@ -30,10 +30,13 @@ class BlockTask:
     ----------
     work : CubeWork
     selection : SelectionSettings
+    trust : bool
+        Search no further where a whole guess leads to a detection of all components.
     """
 
     work: CubeWork
     selection: SelectionSettings
+    trust: bool = False
 
 
 def fit_block(task: BlockTask, block: SpectrumBlock, starts: FloatArray | None = None) -> Outcome:
@@ -61,8 +64,40 @@ def fit_block(task: BlockTask, block: SpectrumBlock, starts: FloatArray | None =
     if rows.size:
         part, sigma = block.take(rows), examined.sigma[rows]
         given = None if starts is None else starts[rows]
-        _write(work, part, sigma, fit_pixels(work, part, sigma, given), outcome, rows)
+        if task.trust and given is not None:
+            _fit_trusting(work, part, sigma, given, outcome, rows)
+        else:
+            _write(work, part, sigma, fit_pixels(work, part, sigma, given), outcome, rows)
     return outcome
+
+
+def _fit_trusting(
+    work: CubeWork,
+    block: SpectrumBlock,
+    sigma: FloatArray,
+    starts: FloatArray,
+    outcome: Outcome,
+    rows: NDArray[np.intp],
+) -> None:
+    """Fit pixels from their guesses alone where that detects everything, and the others with a search."""
+    guessed = np.any(np.all(np.isfinite(starts), axis=2), axis=1)
+    searched = ~guessed
+    spent = np.zeros(rows.size, dtype=np.int32)
+    near = np.flatnonzero(guessed)
+    if near.size:
+        fits = improve_pixels(work, block.take(near), sigma[near], starts[near], np.full(near.size, np.nan))
+        good = fits.judged.detected.all(axis=1) & np.isfinite(fits.loss)
+        kept = np.flatnonzero(good)
+        if kept.size:
+            own = near[kept]
+            _write(work, block.take(own), sigma[own], _rows(fits, kept), outcome, rows[own])
+        searched[near[~good]] = True
+        spent[near] = fits.n_evaluations
+    left = np.flatnonzero(searched)
+    if left.size:
+        fits = fit_pixels(work, block.take(left), sigma[left], starts[left])
+        _write(work, block.take(left), sigma[left], fits, outcome, rows[left])
+        outcome["n_evaluations"][rows[left]] += spent[left]
 
 
 def reexamine_block(task: BlockTask, block: SpectrumBlock, before: Outcome, starts: FloatArray) -> Outcome:
@@ -143,7 +178,7 @@ def _write(
                 slope = theta[:, c, k] * np.log(10.0) if space.layout.logarithmic[k] else 1.0
                 error[:, c, k] = judged.error_x[:, i] * slope
     beam_error = theta[:, :, 0] * theta[:, :, 2] * np.log(10.0) * judged.error_beam
-    undetected = ~judged.detected & ~failed[:, None]
+    undetected = ~judged.detected & ~failed[:, None] & (judged.flags & FitFlag.UNDECIDED.value == 0)
     limit = upper_limits(work.joint, block, sigma, fits.x, undetected, work.assumed)
     for c in range(theta.shape[1]):
         out = ~judged.detected[:, c] | failed

@@ -1,12 +1,13 @@
 """The fit of many pixels at once: each component from its templates, all together, and without what is not there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...fitting import Status
+from ...fitting import FitFlag, Status
 from ...fitting.batch.descent import Descents, chi2_of, descend
+from ...fitting.batch.impostor import look_alikes
 from ...fitting.batch.judgement import Judgement, judge
 from ...fitting.batch.peak_search import pm_losses, search_pm
 from ...fitting.batch.valley import flag_valleys
@@ -161,14 +162,54 @@ def _settled(
 
 def _judged(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> PixelFits:
     """The same solutions with all that can be said of them, without components that are not there."""
-    fits.judged = judge(work.joint, block, sigma, fits.x, fits.limits)
+    fits.judged = _weighed(work, block, sigma, fits.x, fits.limits)
     if len(work.asked) > 1:
         _take_out_undetected(work, block, sigma, fits)
+    elif work.loss == "chi2":
+        _second_opinion(work, block, sigma, fits)
     floor = fits.judged.chi2
     if work.loss != "chi2":
         floor = descend(work.joint, block, sigma, fits.x[:, None], limits=fits.limits).chi2
     flag_valleys(work.joint, block, sigma, fits.x, fits.limits, fits.judged, floor)
     return fits
+
+
+def _weighed(
+    work: CubeWork, block: SpectrumBlock, sigma: FloatArray, x: FloatArray, limits: Limits
+) -> Judgement:
+    """Judge solutions; where other lines are about, ask whether they only look like a component."""
+    judged = judge(work.joint, block, sigma, x, limits)
+    doubtful = judged.detected & (work.loss == "pm" or judged.flags & FitFlag.POOR_FIT.value != 0)
+    if doubtful.any():
+        impostor = look_alikes(work.joint, block, sigma, x, doubtful)
+        judged.detected[impostor] = False
+        judged.flags[impostor] |= FitFlag.NOT_DETECTED.value
+    return judged
+
+
+def _second_opinion(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> None:
+    """Withdraw non-detections by chi2 of spectra that it does not describe, if peak matching detects the species.
+
+    Bright lines of other species weigh heavily in chi2: its minimum may be a model that covers them.
+    """
+    poor = fits.judged.flags & FitFlag.POOR_FIT.value != 0
+    rows = np.flatnonzero(
+        np.all(poor & ~fits.judged.detected, axis=1) & (work.joint.space.n_free == work.joint.n_free)
+    )
+    if not rows.size:
+        return
+    part, own = block.take(rows), (fits.limits[0][rows], fits.limits[1][rows])
+    matched = replace(work, loss="pm")
+    other = _peak_matching(matched, part, sigma[rows], fits.x[rows, None], own, effort=1)
+    found = np.isfinite(other.loss)
+    fits.n_evaluations[rows] += other.n_evaluations
+    seen = np.zeros(rows.size, dtype=bool)
+    if found.any():
+        some = np.flatnonzero(found)
+        limits = (own[0][some], own[1][some])
+        weighed = _weighed(matched, part.take(some), sigma[rows[some]], other.x[some], limits)
+        seen[some] = weighed.detected.all(axis=1)
+    fits.judged.flags[rows[seen]] |= FitFlag.UNDECIDED.value
 
 
 def _no_judgement() -> Judgement:
@@ -182,7 +223,9 @@ def _peak_matching(
     work: CubeWork, block: SpectrumBlock, sigma: FloatArray, starts: FloatArray, limits: Limits, effort: int
 ) -> PixelFits:
     """Solutions by peak matching, from those by chi2 and from what the peaks themselves tell."""
-    best = search_pm(work.joint, block, sigma, starts, banks=work.peak_banks, limits=limits, effort=effort)
+    best = search_pm(
+        work.joint, block, sigma, starts, banks=work.peak_banks or None, limits=limits, effort=effort
+    )
     return PixelFits(best.x, best.loss, _status(best.reason), best.n_evaluations, limits, _no_judgement())
 
 
@@ -235,6 +278,6 @@ def _take_out_undetected(work: CubeWork, block: SpectrumBlock, sigma: FloatArray
             fits.x[rows], fits.loss[rows] = polished.x, polished.loss
             fits.status[rows] = _status(polished.reason)
             fits.n_evaluations[rows] += polished.n_evaluations
-        judged = judge(work.joint, part, sigma[rows], fits.x[rows], own_limits)
+        judged = _weighed(work, part, sigma[rows], fits.x[rows], own_limits)
         for name in Judgement.__dataclass_fields__:
             getattr(fits.judged, name)[rows] = getattr(judged, name)

@@ -47,7 +47,8 @@ class Plan:
     @property
     def fitter(self) -> Fitter:
         """The task for the workers."""
-        return Fitter(BlockTask(self.work, self.selection), fit_block, reexamine_block, self.starts.propose)
+        task = BlockTask(self.work, self.selection, trust=self.starts.kind == "neighbours")
+        return Fitter(task, fit_block, reexamine_block, self.starts.propose)
 
     @property
     def settings(self) -> dict[str, Any]:

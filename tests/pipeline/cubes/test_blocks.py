@@ -98,11 +98,7 @@ def test_a_block_is_fitted_as_its_spectra_are(scene, database):
         assert outcome["tau_max"][p, 0] == pytest.approx(single.tau_max[0], rel=2e-2)
         assert outcome["n_data"][p] == single.n_data
         assert outcome["status"][p] == Status.CONVERGED
-        extra = FitFlag(int(outcome["component_flags"][p, 0])) & ~single.flags[0]
-        assert extra in (
-            FitFlag.NONE,
-            FitFlag.SIZE_N_DEGENERATE,
-        )  # the valley is not looked along for one spectrum
+        assert FitFlag(int(outcome["component_flags"][p, 0])) == single.flags[0]
 
 
 def test_peak_matching_ends_below_the_truth(scene, database):
@@ -146,6 +142,34 @@ def test_blended_species_are_separated_and_an_absent_one_has_a_limit(scene, data
     assert np.isnan(outcome["error"][1, 1]).all()
     assert 1e12 < outcome["n_tot_limit"][1, 1] < 3e17
     assert np.isnan(outcome["n_tot_limit"][0]).all()
+
+
+CROWD = [
+    {"species": s, "T_ex": 130.0, "N_tot": n, "fwhm": 6.0, "filling_factor": 0.6, "v_off": v}
+    for s, n, v in (
+        ("C2H5CN", 2e17, 3.0),
+        ("C2H3CN", 1e17, -2.0),
+        ("CH3OCH3", 2e18, 1.0),
+        ("CH3OCHO", 1e18, -4.0),
+    )
+]
+
+
+@pytest.mark.parametrize("loss", ["chi2", "pm"])
+def test_lines_of_others_are_not_taken_for_a_species(scene, database, loss):
+    faint = {**METHANOL, "N_tot": 1e12}
+    observations, frame, block = scene([[*CROWD, faint], [*CROWD[:2], faint], [*CROWD, METHANOL]])
+    outcome = fit_block(task_of(frame, ["CH3OH"], database, loss=loss), block)
+    for p in range(2):
+        assert outcome["component_flags"][p, 0] & FitFlag.NOT_DETECTED
+        assert np.isnan(outcome["theta"][p]).all()
+    # bright methanol among other lines: detected, or, by chi2, at least not denied
+    flags = FitFlag(int(outcome["component_flags"][2, 0]))
+    assert not flags & FitFlag.NOT_DETECTED or flags & FitFlag.UNDECIDED
+    if flags & FitFlag.UNDECIDED:
+        assert np.isnan(outcome["n_tot_limit"][2, 0])
+    single = fit_spectrum(observations[2], ["CH3OH"], database, loss=loss)
+    assert bool(flags & FitFlag.NOT_DETECTED) == (not single.detected[0])
 
 
 def test_two_velocity_components(scene, database):
@@ -204,6 +228,19 @@ def test_guesses_take_part(scene, database):
     np.testing.assert_allclose(given["chi2"], without["chi2"], atol=0.1)
     assert given["n_evaluations"][0] > without["n_evaluations"][0]
     assert given["n_evaluations"][1] == without["n_evaluations"][1]
+
+
+def test_trusted_starts_spare_the_search_where_they_lead_to_a_detection(scene, database):
+    _, frame, block = scene([[varied(1)], [varied(2)], [varied(2)]])
+    task = task_of(frame, ["CH3OH"], database)
+    alone = fit_block(task, block)
+    starts = np.full((3, 1, 5), np.nan)
+    starts[0, 0] = alone["x"][1]
+    starts[1, 0] = [-2.0, 5.0, 12.5, 0.0, -11.0]  # leads nowhere
+    trusting = fit_block(replace(task, trust=True), block, starts)
+    np.testing.assert_allclose(trusting["chi2"], alone["chi2"], atol=0.1)
+    assert trusting["n_evaluations"][0] < alone["n_evaluations"][0]
+    assert trusting["n_evaluations"][2] == alone["n_evaluations"][2]
 
 
 def test_the_fingerprint_knows_what_decides(scene, database):
