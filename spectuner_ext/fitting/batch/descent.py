@@ -38,8 +38,11 @@ class Descents(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, best_chi2):  # type: ignore[no-untyped-def]
-    """One descent; gives up when it is about to end where an earlier one did. Returns the reason to stop."""
+def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, best_chi2, enough):  # type: ignore[no-untyped-def]
+    """One descent; ends when chi2 is below `enough`, or when it is about to end where an earlier one did.
+
+    Returns the reason to stop.
+    """
     n = x0.shape[0]
     for i in range(n):
         state.x[i] = min(max(x0[i], lower[i]), upper[i])
@@ -49,6 +52,8 @@ def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, be
     while reason == levmar.RUNNING:
         value = objective.chi2_normal(state.trial, fit, buf, state.trial_gradient, state.trial_normal)
         reason = levmar.advance(state, value, lower, upper, options)
+        if state.numbers[2] < enough:
+            return levmar.CONVERGED
         if reason == levmar.RUNNING and 0.0 <= state.numbers[2] - best_chi2 < _SAME:
             apart = 0.0
             for i in range(n):
@@ -60,7 +65,9 @@ def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, be
 
 
 @njit(cache=True, nogil=True)
-def _descend_all(value, good, sigma, continuum, cmb, starts, lower, upper, fit, buf, options, state, out):  # type: ignore[no-untyped-def]
+def _descend_all(  # type: ignore[no-untyped-def]
+    value, good, sigma, continuum, cmb, starts, lower, upper, fit, buf, options, state, out
+):
     """Every pixel from every one of its starts; rows of NaN are no starts."""
     for p in range(value.shape[0]):
         load(value[p], good[p], sigma[p], continuum[p], cmb, fit)
@@ -72,7 +79,9 @@ def _descend_all(value, good, sigma, continuum, cmb, starts, lower, upper, fit, 
 @njit(cache=True, nogil=True)
 def _try(p, s, x0, lower, upper, fit, buf, options, state, out):  # type: ignore[no-untyped-def]
     """Descend from one start and keep the end if it is the best of its pixel."""
-    reason = _descend(x0, lower, upper, fit, buf, options, state, out.x[p], out.normal[p], out.chi2[p])
+    reason = _descend(
+        x0, lower, upper, fit, buf, options, state, out.x[p], out.normal[p], out.chi2[p], -np.inf
+    )
     out.n_evaluations[p] += np.int64(state.numbers[4])
     if state.numbers[2] < out.chi2[p]:
         out.chi2[p] = state.numbers[2]

@@ -1,19 +1,36 @@
 """Which claimed values of many pixels do not hold when they are moved; see `spectuner_ext.fitting.valley`."""
 
+from typing import NamedTuple
+
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ...observation.cubes.block import SpectrumBlock
+from .. import levmar, objective
 from ..result import FitFlag
 from ..valley import LEAST, MOVES, Move
-from .descent import descend
+from .descent import _descend
 from .judgement import Judgement
+from .pixel import load, own_arrays
 from .problem import BatchProblem
 
 __all__ = ["flag_valleys"]
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 Limits = tuple[FloatArray, FloatArray]
+
+
+class _Probe(NamedTuple):
+    """One parameter of one component moved in one direction, in all pixels; NaN starts where that is not asked."""
+
+    component: int
+    move: Move
+    start: FloatArray  # (n, n_free)
+    lower: FloatArray
+    upper: FloatArray
+    enough: FloatArray  # (n,) chi2 below which the move costs too little
 
 
 def flag_valleys(
@@ -25,7 +42,7 @@ def flag_valleys(
     judged: Judgement,
     floor: FloatArray,
 ) -> None:
-    """Flag filling factors and temperatures that can be moved far at little cost.
+    """Flag filling factors, temperatures and widths that can be moved far at little cost.
 
     Parameters
     ----------
@@ -36,35 +53,46 @@ def flag_valleys(
         Solutions.
     limits : pair of arrays, (n, n_free)
     judged : Judgement
-        Of x; its flags are changed.
+        Of x; its flags are changed, and errors of what is not measured taken away.
     floor : array, (n,)
         Chi2 at the bottom of the valley: that of x where x minimises chi2.
     """
+    probes: list[_Probe] = []
     for c in range(len(problem.species)):
-        index = problem.space.layout.index[c]
         for move in MOVES:
-            i = int(index[move.parameter])
-            if i < 0 or (move.along is not None and index[move.along] < 0):
-                continue
-            known = judged.flags[:, c] & (move.flag | FitFlag.NOT_DETECTED).value == 0
-            known &= limits[1][:, i] > limits[0][:, i]
-            logarithmic = problem.space.layout.logarithmic[move.parameter]
-            error = judged.error_x[:, i] if logarithmic else judged.error_x[:, i] / (x[:, i] * np.log(10.0))
-            unsure = known & ~(error < move.certain)
-            unsure |= known & (judged.flags[:, c] & (FitFlag.AT_BOUND | FitFlag.OPAQUE).value != 0)
-            for step in (move.step, -move.step, *([np.inf] if move.farthest else [])):
-                rows = np.flatnonzero(unsure)
-                flat = _is_flat(problem, block, sigma, x, limits, judged, floor, c, move, step, rows)
-                judged.flags[rows[flat], c] |= move.flag.value
-                if move.flag == FitFlag.ERRORS_UNRELIABLE:
-                    judged.error_x[rows[flat], i] = np.nan
-                unsure[rows[flat]] = False
+            asked = _asked(problem, x, limits, judged, c, move)
+            if asked is not None and asked.any():
+                steps = (move.step, -move.step, *([np.inf] if move.farthest else []))
+                probes += [_probe(problem, x, limits, judged, floor, c, move, s, asked) for s in steps]
+    if not probes:
+        return
+    flat = _run(problem, block, sigma, probes)
+    for k, probe in enumerate(probes):
+        rows = np.flatnonzero(flat[:, k])
+        judged.flags[rows, probe.component] |= probe.move.flag.value
+        if probe.move.flag == FitFlag.ERRORS_UNRELIABLE:
+            i = problem.space.layout.index[probe.component, probe.move.parameter]
+            judged.error_x[rows, i] = np.nan
 
 
-def _is_flat(
+def _asked(
+    problem: BatchProblem, x: FloatArray, limits: Limits, judged: Judgement, c: int, move: Move
+) -> BoolArray | None:
+    """Pixels in which the claim is to be put to the test; None where there is no such claim."""
+    index = problem.space.layout.index[c]
+    i = int(index[move.parameter])
+    if i < 0 or (move.along is not None and index[move.along] < 0):
+        return None
+    known = judged.flags[:, c] & (move.flag | FitFlag.NOT_DETECTED).value == 0
+    known &= limits[1][:, i] > limits[0][:, i]
+    logarithmic = problem.space.layout.logarithmic[move.parameter]
+    error = judged.error_x[:, i] if logarithmic else judged.error_x[:, i] / (x[:, i] * np.log(10.0))
+    doubtful = judged.flags[:, c] & (FitFlag.AT_BOUND | FitFlag.OPAQUE).value != 0
+    return np.asarray(known & (~(error < move.certain) | doubtful))
+
+
+def _probe(
     problem: BatchProblem,
-    block: SpectrumBlock,
-    sigma: FloatArray,
     x: FloatArray,
     limits: Limits,
     judged: Judgement,
@@ -72,28 +100,60 @@ def _is_flat(
     c: int,
     move: Move,
     step: float,
-    rows: NDArray[np.intp],
-) -> NDArray[np.bool_]:
-    """Whether a move in one direction costs little, for some of the pixels."""
-    flat = np.zeros(rows.size, dtype=np.bool_)
+    asked: BoolArray,
+) -> _Probe:
+    """Starts of the descents from a moved parameter, which is held where it was put."""
     i = int(problem.space.layout.index[c, move.parameter])
     logarithmic = problem.space.layout.logarithmic[move.parameter]
-    here = x[rows, i]
-    wanted = here + step if logarithmic else here * 10.0**step
-    wanted = np.clip(wanted, limits[0][rows, i], limits[1][rows, i])
+    here = x[:, i]
+    wanted = np.clip(here + step if logarithmic else here * 10.0**step, limits[0][:, i], limits[1][:, i])
     moved = np.abs(wanted - here if logarithmic else np.log10(wanted / here))
-    some = np.flatnonzero(moved > LEAST * move.step)
-    if not some.size:
-        return flat
-    rows = rows[some]
-    lower, upper, start = limits[0][rows].copy(), limits[1][rows].copy(), x[rows].copy()
-    start[:, i] = lower[:, i] = upper[:, i] = wanted[some]
+    lower, upper, start = limits[0].copy(), limits[1].copy(), x.copy()
+    start[:, i] = lower[:, i] = upper[:, i] = wanted
     if move.along is not None:
         j = int(problem.space.layout.index[c, move.along])
-        start[:, j] = np.clip(start[:, j] - np.copysign(moved[some], step), lower[:, j], upper[:, j])
-    end = descend(problem, block.take(rows), sigma[rows], start[:, None], limits=(lower, upper))
-    misfit = np.maximum(floor[rows] / np.maximum(judged.n_data[rows] - x.shape[1], 1), 1.0)
+        start[:, j] = np.clip(start[:, j] - np.copysign(moved, step), lower[:, j], upper[:, j])
+    start[~asked | ~(moved > LEAST * move.step)] = np.nan
+    misfit = np.maximum(floor / np.maximum(judged.n_data - x.shape[1], 1), 1.0)
     # a move cut short by a bound may cost less
-    allowed = move.rise * misfit * np.minimum(moved[some] / move.step, 1.0) ** 2
-    flat[some] = end.chi2 - floor[rows] < allowed
+    allowed = move.rise * misfit * np.minimum(moved / move.step, 1.0) ** 2
+    return _Probe(c, move, start, lower, upper, floor + allowed)
+
+
+@njit(cache=True, nogil=True)
+def _run_all(  # type: ignore[no-untyped-def]
+    value, good, sigma, continuum, cmb, starts, lower, upper, enough, group, fit, buf, options, state, flat
+):
+    """Follow every start until chi2 is low enough; one such start of a group spares the rest of it."""
+    n = starts.shape[2]
+    nowhere, nothing = np.zeros(n), np.zeros((n, n))
+    for p in range(value.shape[0]):
+        loaded, done = False, -1
+        for k in range(starts.shape[1]):
+            flat[p, k] = False
+            if np.isnan(starts[p, k, 0]) or group[k] == done:
+                continue
+            if not loaded:
+                load(value[p], good[p], sigma[p], continuum[p], cmb, fit)
+                loaded = True
+            _descend(
+                starts[p, k], lower[p, k], upper[p, k], fit, buf, options, state,
+                nowhere, nothing, np.inf, enough[p, k],
+            )  # fmt: skip
+            if state.numbers[2] < enough[p, k]:
+                flat[p, k] = True
+                done = group[k]
+
+
+def _run(problem: BatchProblem, block: SpectrumBlock, sigma: FloatArray, probes: list[_Probe]) -> BoolArray:
+    """Whether each probe costs too little, (n, n_probe)."""
+    flat = np.zeros((block.n_pixel, len(probes)), dtype=np.bool_)
+    groups = [(p.component, p.move.parameter) for p in probes]
+    fit = own_arrays(problem.fit)
+    _run_all(
+        block.value, block.good, sigma, block.continuum, problem.cmb,
+        *(np.stack([getattr(p, name) for p in probes], axis=1) for name in ("start", "lower", "upper", "enough")),
+        np.array([groups.index(g) for g in groups]), fit, objective.buffers(fit),
+        levmar.Options(max_evaluations=100), levmar.start(problem.lower), flat,
+    )  # fmt: skip
     return flat

@@ -129,7 +129,11 @@ def observe_cube(
             dropped.append(name)
             continue
         given = {key: _chosen(value, k, piece, count, key) for key, value in arguments.items()}
-        cube = replace(cubes[piece.source], planes=planes[piece.source])
+        cube = cubes[piece.source]
+        if (
+            planes[piece.source] is not cube.planes
+        ):  # what was brought to another grid has no file to lie beside
+            cube = replace(cube, planes=planes[piece.source], template=None)
         made.append(_window(cube, piece, keep, given, name, grid, velocity, background))
     if not made:
         raise InputError("mask: leaves no channel in any window")
@@ -268,8 +272,8 @@ def _window(
     )
     middle = float(0.5 * (sky[0] + sky[-1]))
     width = None if squared is None else float(np.nanmedian(squared))
-    t_continuum, counts = continuum_of(given["continuum"], grid, middle, width, f"continuum of {label}")
-    sigma = noise_of(given["noise"], grid, middle, width, f"noise of {label}")
+    t_continuum, counts = continuum_of(given["continuum"], grid, middle, width, f"continuum: {label}")
+    sigma = noise_of(given["noise"], grid, middle, width, f"noise: {label}")
     framed = Window(
         nu=sky / (1.0 - velocity / C_KMS),
         intensity=np.zeros(sky.shape),
@@ -288,7 +292,8 @@ def _window(
             "frame": spectrum.frame,
         },
     )
-    return _Made(framed, CubeWindow(cube.planes, rows, factor, keep, t_continuum, sigma), angle)
+    source = CubeWindow(cube.planes, rows, factor, keep, t_continuum, sigma, cube.template)
+    return _Made(framed, source, angle)
 
 
 def _beam(cube: RecordedCube, sky: Any, rows: Any, given: Any, label: str) -> tuple[Beam | None, Any, float]:

@@ -30,8 +30,8 @@ def beam_of_header(header: Any, label: str) -> tuple[Beam | None, float]:
     return None, 0.0
 
 
-def beams_of_table(spectrum: RecordedSpectrum, table: Any, label: str) -> tuple[RecordedSpectrum, float]:
-    """Beam of every plane from the table BEAMS that CASA writes; see `beams_of_planes`.
+def beams_of_table(spectrum: RecordedSpectrum, table: Any, label: str) -> tuple[Any, Any, Any]:
+    """Axes [arcsec] and position angles [deg] of every plane's beam, from the table BEAMS that CASA writes.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def beams_of_table(spectrum: RecordedSpectrum, table: Any, label: str) -> tuple[
         rows = rows[np.argsort(np.asarray(rows["CHAN"]), kind="stable")]
     major, minor = (_column(rows[name], u.arcsec) for name in ("BMAJ", "BMIN"))
     angle = _column(rows["BPA"], u.deg) if "BPA" in rows.colnames else np.zeros(n)
-    return beams_of_planes(spectrum, major, minor, angle, label)
+    return major, minor, angle
 
 
 def _column(column: Any, unit: Any) -> Any:

@@ -14,6 +14,7 @@ from ...errors import InputError, require
 from ..fits import intensity_unit
 from ..recorded import RecordedSpectrum
 from .beams import beam_of_header, beams_of_planes
+from .form import template_of
 from .layout import celestial, read_layout, read_wcs
 from .recorded import Float32Array, IntArray, RecordedCube, points_of_slabs
 from .stored import file_identity
@@ -157,11 +158,13 @@ def read_casa_cube(path: Path) -> RecordedCube:
         name=path.name.removesuffix(".image"),
         notes={"format": "CASA image", "file": label, "ctype": layout.ctype},
     )
+    beams = None
     if "perplanebeams" in info:
-        spectrum, angle = beams_of_planes(
-            spectrum, *_plane_beams(info["perplanebeams"], len(layout.axis)), label
-        )
-    return RecordedCube(spectrum, TiledPlanes(path.resolve(), values, mask, layout.axes), layout.wcs, angle)
+        beams = _plane_beams(info["perplanebeams"], len(layout.axis))
+        spectrum, angle = beams_of_planes(spectrum, *beams, label)
+    planes = TiledPlanes(path.resolve(), values, mask, layout.axes)
+    template = template_of(header, values.shape, layout.axes, spectrum.intensity.unit, beams)
+    return RecordedCube(spectrum, planes, layout.wcs, angle, template)
 
 
 def read_casa_plane(path: Path, label: str) -> tuple[NDArray[np.float64], Any, Any]:

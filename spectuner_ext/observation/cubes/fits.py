@@ -12,7 +12,8 @@ import numpy as np
 from ...errors import InputError, SpectunerWarning
 from ..fits import intensity_unit
 from ..recorded import RecordedSpectrum
-from .beams import beam_of_header, beams_of_table
+from .beams import beam_of_header, beams_of_planes, beams_of_table
+from .form import template_of
 from .layout import read_layout
 from .recorded import RecordedCube
 from .stored import StoredPlanes, file_identity
@@ -109,9 +110,12 @@ def read_fits_cube(path: Path) -> RecordedCube:
             notes={"format": "FITS", "file": label, "ctype": layout.ctype},
         )
         table = next((h for h in hdus if h.name == "BEAMS" and not image_axes(h)), None)
+        beams = None
         if table is not None:
-            spectrum, angle = beams_of_table(spectrum, table, label)
-    return RecordedCube(spectrum=spectrum, planes=planes, wcs=layout.wcs, position_angle=angle)
+            beams = beams_of_table(spectrum, table, label)
+            spectrum, angle = beams_of_planes(spectrum, *beams, label)
+        template = template_of(header, stored, layout.axes, spectrum.intensity.unit, beams)
+    return RecordedCube(spectrum, planes, layout.wcs, angle, template)
 
 
 def _scaling(header: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ...errors import InputError
 from ..beams import as_beam
 from ..recorded import RecordedSpectrum
 from .beams import beams_of_planes
+from .form import template_of
 from .layout import CONVENTIONS, celestial
 from .recorded import Float32Array, IntArray, RecordedCube, points_of_slabs
 
@@ -107,11 +108,12 @@ def read_cube_object(cube: Any, label: str) -> RecordedCube:
         label=label,
         notes={"format": type(cube).__name__, "ctype": kind},
     )
-    bad, angle = None, 0.0
+    bad, angle, each = None, 0.0, None
     if hasattr(cube, "unmasked_beams"):
         beams = cube.unmasked_beams
         major, minor = (np.asarray(axis.to_value(u.arcsec)) for axis in (beams.major, beams.minor))
-        spectrum, angle = beams_of_planes(spectrum, major, minor, beams.pa.to_value(u.deg), label)
+        each = (major, minor, np.asarray(beams.pa.to_value(u.deg)))
+        spectrum, angle = beams_of_planes(spectrum, *each, label)
         bad = ~np.asarray(cube.goodbeams_mask, dtype=np.bool_)
     else:
         beam = _beam(cube)
@@ -119,7 +121,8 @@ def read_cube_object(cube: Any, label: str) -> RecordedCube:
             spectrum = replace(spectrum, beam=as_beam(beam, f"{label}: beam"))
             angle = float(beam.pa.to_value(u.deg))
     planes = ObjectPlanes(cube.with_fill_value(np.nan), bad)
-    return RecordedCube(spectrum, planes, celestial(cube.wcs), angle)
+    template = template_of(cube.header, planes.shape, (0, 1, 2), unit, each)
+    return RecordedCube(spectrum, planes, celestial(cube.wcs), angle, template)
 
 
 def _beam(cube: Any) -> Any:

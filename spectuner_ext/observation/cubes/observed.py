@@ -13,6 +13,7 @@ from ...errors import InputError, SpectunerWarning
 from ..noise import estimate_noise, estimate_smoothing
 from ..observation import Observation, Window
 from .block import SpectrumBlock
+from .form import CubeForm
 from .windows import CubeWindow, Pieces
 
 __all__ = ["ObservedCube"]
@@ -230,6 +231,13 @@ class ObservedCube:
             raise InputError(f"{self.label}: pixel ({y}, {x}) has no data in any window")
         meta = {**self.frame.meta, "pixel": (int(y), int(x)), "dropped": tuple(dropped)}
         return Observation(tuple(windows), self.frame.v_lsr, meta)
+
+    def form(self, window: int) -> CubeForm | None:
+        """How a cube of a window is written so that it lies plane by plane beside the one that was read.
+
+        None where that cannot be: its axes are in another order, or it was reprojected.
+        """
+        return self.windows[window].form
 
     def fingerprint(self) -> str:
         """Digest of everything that decides what blocks hold: files, selection, grids, units, continuum, noise."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recorded import RecordedSpectrum
+from .form import Template
 
 __all__ = ["Planes", "RecordedCube", "points_of_slabs"]
 
@@ -59,12 +60,15 @@ class RecordedCube:
         Celestial axes, (x, y).
     position_angle : float, in deg
         Of the beam, north through east.
+    template : Template, optional
+        Header and order of the axes, where others can follow them.
     """
 
     spectrum: RecordedSpectrum
     planes: Planes
     wcs: Any = None
     position_angle: float = 0.0
+    template: Template | None = None
 
     @property
     def label(self) -> str:

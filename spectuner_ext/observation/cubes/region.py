@@ -2,19 +2,24 @@
 
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, SpectunerWarning
+from .crtf import crtf_shapes, is_crtf
 from .grids import extent
 from .images import Grid, read_image
 
 __all__ = ["as_region"]
 
 BoolArray = NDArray[np.bool_]
+
+_EDGE = 1e-6
+"""Pixels: what lies so near to a shape is on its edge. Coordinates on the sky are rounded to less."""
 
 _FORMS = (
     "a DS9 or CRTF file or string, a CASA box 'x1,y1,x2,y2', a regions object, a boolean array (True = use) or a "
@@ -23,7 +28,7 @@ _FORMS = (
 
 
 def as_region(region: Any, grid: Grid) -> BoolArray:
-    """Pixels whose centres lie in a region.
+    """Pixels whose centres lie in a region or on its edge.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def _of_file(path: Path, grid: Grid) -> BoolArray:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"region: {path}: cannot be read: {error}; give {_FORMS}") from error
-    return _of_text(text, grid, f" in {path}")
+    return _of_text(text, grid, f"{path}: ")
 
 
 def _starts_as_fits(path: Path) -> bool:
@@ -110,28 +115,38 @@ def _starts_as_fits(path: Path) -> bool:
 
 
 def _of_text(text: str, grid: Grid, where: str = "") -> BoolArray:
-    """Pixels of regions as DS9 or CASA write them."""
+    """Pixels of regions as DS9 or CASA write them; `where` names the file."""
     box = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
     if box:
         x0, y0, x1, y1 = (int(group) for group in box.groups())
         found = np.zeros(grid.shape, dtype=np.bool_)
         found[min(y0, y1) : max(y0, y1) + 1, min(x0, x1) : max(x0, x1) + 1] = True
         return found
+    shown = text.strip().splitlines()[-1][:60] if text.strip() else ""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            shapes = crtf_shapes(text, grid) if is_crtf(text) else _ds9_shapes(text)
+        except InputError as error:
+            raise InputError(f"region: {where}{str(error).removeprefix('region: ')}") from error
+        except Exception as error:  # the parsers raise whatever a malformed text leads them to
+            raise InputError(f"region: {where}cannot read {shown!r}: {error}; give {_FORMS}") from error
+    lost = [str(warning.message) for warning in told]
+    if not shapes:
+        why = f" ({lost[0]})" if lost and "(" in text else ""
+        raise InputError(
+            f"region: {where}{shown!r} is neither a file nor a region that is understood{why}; give {_FORMS}"
+        )
+    if lost:
+        warnings.warn(f"region: {where}{'; '.join(lost)}", SpectunerWarning, stacklevel=2)
+    return _union(shapes, grid)
+
+
+def _ds9_shapes(text: str) -> list[Any]:
+    """Shapes of a text as DS9 writes it."""
     from regions import Regions
 
-    is_crtf = text.lstrip().startswith("#CRTF") or "[[" in text
-    if is_crtf and not text.lstrip().startswith("#CRTF"):
-        text = f"#CRTF\n{text}"
-    shown = text.strip().splitlines()[-1][:60] if text.strip() else ""
-    try:
-        parsed = Regions.parse(text, format="crtf" if is_crtf else "ds9")
-    except Exception as error:  # the parsers raise whatever a malformed text leads them to
-        raise InputError(f"region{where}: cannot read {shown!r}: {error}; give {_FORMS}") from error
-    if len(parsed) == 0:
-        raise InputError(
-            f"region{where}: {shown!r} is neither a file nor a region that is understood; give {_FORMS}"
-        )
-    return _union(list(parsed), grid)
+    return list(Regions.parse(text, format="ds9"))
 
 
 def _union(shapes: list[Any], grid: Grid) -> BoolArray:
@@ -166,5 +181,28 @@ def _pixels(shape: Any, grid: Grid) -> BoolArray:
         return found
     if name in ("LinePixelRegion", "TextPixelRegion") or not hasattr(shape, "to_mask"):
         raise InputError(f"region: a {name.removesuffix('PixelRegion').lower()} has no area; give {_FORMS}")
-    image = shape.to_mask(mode="center").to_image(grid.shape)
-    return found if image is None else np.asarray(image > 0)
+    try:
+        box = shape.bounding_box
+    except ValueError:  # of NaN: it lies on the other half of the sky
+        return found
+    spans = ((box.iymin, box.iymax), (box.ixmin, box.ixmax))
+    corner = [
+        slice(*np.clip((low - 1, high + 1), 0, n)) for (low, high), n in zip(spans, grid.shape, strict=True)
+    ]
+    y, x = (np.array(index) for index in np.mgrid[tuple(corner)])
+    if y.size:
+        found[tuple(corner)] = _contained(shape, x, y)
+    return found
+
+
+def _contained(shape: Any, x: NDArray[np.int64], y: NDArray[np.int64]) -> BoolArray:
+    """Whether points lie in a shape or on its edge."""
+    from regions import PixCoord
+
+    # that a shape is to be left out matters where shapes are put together, not here
+    meta = {**dict(getattr(shape, "meta", {})), "include": True}
+    plain = shape.copy(meta=type(shape.meta)(meta)) if hasattr(shape, "meta") else shape
+    inside = np.zeros(x.shape, dtype=np.bool_)
+    for right, up in ((0.0, 0.0), (_EDGE, _EDGE), (_EDGE, -_EDGE), (-_EDGE, _EDGE), (-_EDGE, -_EDGE)):
+        inside |= plain.contains(PixCoord(x + right, y + up))
+    return inside

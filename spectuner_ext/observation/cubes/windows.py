@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .form import CubeForm, Template
 from .recorded import Float32Array, Planes
 
 __all__ = ["CubeWindow", "Pieces"]
@@ -34,6 +35,8 @@ class CubeWindow:
         NaN where an image is missing; counts as 0.
     noise : float or array (ny, nx), in K
         NaN where it is to be estimated.
+    template : Template, optional
+        Header and order of the axes of the cube that was read, where others can follow them.
     """
 
     planes: Planes
@@ -42,6 +45,7 @@ class CubeWindow:
     used: BoolArray
     continuum: Any
     noise: Any
+    template: Template | None = None
 
     def fill(self, value: Float32Array, good: BoolArray, pieces: "Pieces") -> None:
         """Write the spectra of some pixels, (n_pixel, n_channel), from pieces of planes."""
@@ -66,6 +70,11 @@ class CubeWindow:
             finite = np.isfinite(part)
             good[begin : begin + rows] = finite
             part[~finite] = 0.0
+
+    @property
+    def form(self) -> CubeForm | None:
+        """How a cube is written that lies plane by plane beside the one that was read; None where that cannot be."""
+        return None if self.template is None else self.template.cut(self.rows, self.factor)
 
     def _positions(self) -> tuple[int, NDArray[np.intp]]:
         """First plane that is needed, and the channel that it and the following ones go to, -1 for none."""

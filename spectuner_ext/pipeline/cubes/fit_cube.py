@@ -4,18 +4,18 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, SpeciesError
 from ...observation.cubes import ObservedCube, observe_cube
 from ...spectroscopy import LineDatabase
 from ..request import components_for, resolved_names
+from .arguments import check_kinds, check_together, chosen_pixels
 from .execution import BlockProgress, Run
-from .identity import attributes_of, read_settings
+from .identity import read_settings
 from .layout import Layout, lay_out
 from .maps import CubeMaps
 from .outcome import NOT_FITTED, Outcome
@@ -127,13 +127,29 @@ def fit_cube(
     >>> maps = fit_cube(cube, ["CH3OH"], database, store="ch3oh.zarr", resume=True)  # doctest: +SKIP
     """
     begun = time.monotonic(), time.process_time()
-    _check(max_sweeps, workers, client, store, resume, overwrite, redo, onto, replace)
+    check_kinds(
+        species,
+        store=store,
+        onto=onto,
+        client=client,
+        progress=progress,
+        whole={
+            "ninit": (ninit, 1),
+            "seed": (seed, 0),
+            "max_sweeps": (max_sweeps, 0),
+            "workers": (workers, 1),
+        },
+        positive={"noise_factor": noise_factor, "rel_height": rel_height},
+        not_negative={"offset": offset, "min_peaks": min_peaks},
+        at_most_one=("rel_height",),
+    )
+    check_together(workers, client, store, resume, overwrite, redo, onto, replace)
     starts = understood(initial)
     if not isinstance(cube, ObservedCube):
         cube = observe_cube(cube)
     if redo is not None:
-        redo = _chosen(redo, cube.shape)
-    resolved = resolved_names(species, database)
+        redo = chosen_pixels(redo, cube.shape)
+    resolved = _resolved(species, database)
     values, mapped = separate(fixed)
     shape, scale = cube.shape, cube.frame.beam_scale
     asked = components_for(cube.frame, species, resolved, components=components, fixed=values)
@@ -182,6 +198,14 @@ def fit_cube(
         outcome = run.maps
     spent = {"wall_s": time.monotonic() - begun[0], "cpu_s": time.process_time() - begun[1]}
     return plan.maps(outcome, {**_told(run), **spent, "max_sweeps": max_sweeps})
+
+
+def _resolved(species: Sequence[str], database: LineDatabase) -> list[str]:
+    """Catalogue names of the species."""
+    try:
+        return resolved_names(species, database)
+    except SpeciesError as error:
+        raise SpeciesError(f"species: {str(error).removeprefix('species: ')}") from error
 
 
 def _store(plan: Plan, layout: Layout, path: Path_ | None, resume: bool, overwrite: bool) -> Store:
@@ -242,58 +266,6 @@ def _refuse_others(key: str, what: object, settings: Mapping[str, Any], same_cub
                 f"{key}: {what} has other {words} than this call: {settings.get(name)}, not {plan.settings[name]}; "
                 "redo needs the same"
             )
-
-
-def _check(
-    max_sweeps: int,
-    workers: int | None,
-    client: Any,
-    store: Path_ | None,
-    resume: bool,
-    overwrite: bool,
-    redo: BoolArray | None,
-    onto: CubeMaps | None,
-    replace: bool,
-) -> None:
-    """Refuse arguments that contradict each other, before anything is read."""
-    if max_sweeps < 0:
-        raise InputError(f"max_sweeps: needs a number from 0 up, got {max_sweeps}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: needs at least 1 thread, got {workers}")
-    if workers is not None and client is not None:
-        raise InputError(
-            "workers: counts threads of this process; a client has workers of its own. Give one of them"
-        )
-    if (resume or overwrite) and store is None:
-        name = "resume" if resume else "overwrite"
-        raise InputError(f"{name}: needs store, the folder of the earlier run")
-    if resume and overwrite:
-        raise InputError("resume: cannot go on with a store that overwrite=True replaces; give one of them")
-    if redo is None:
-        if onto is not None or replace:
-            raise InputError(
-                f"{'onto' if onto is not None else 'replace'}: goes with redo, the pixels to fit again"
-            )
-        if store is not None and not (resume or overwrite) and attributes_of(Path(store)) is not None:
-            raise InputError(
-                f"store: {store} holds a run already; resume=True goes on with it, overwrite=True replaces it"
-            )
-    elif (store is None) == (onto is None):
-        raise InputError("redo: needs either store or onto, the result of an earlier run")
-    elif overwrite:
-        raise InputError("redo: adds to a store, and overwrite=True would replace it; leave overwrite out")
-
-
-def _chosen(redo: Any, shape: tuple[int, int]) -> BoolArray:
-    """Pixels to fit again."""
-    wanted = np.asarray(redo)
-    if wanted.shape != shape or wanted.dtype != np.bool_:
-        raise InputError(
-            f"redo: needs a boolean array of the shape {shape} of the cube, got {wanted.dtype} {wanted.shape}"
-        )
-    if not wanted.any():
-        raise InputError("redo: no pixel is chosen")
-    return wanted
 
 
 def _told(run: Run) -> dict[str, Any]:

@@ -97,8 +97,9 @@ def improve_pixels(
     starts : array, (n, k, n_free)
         Rows of NaN are none.
     loss : array, (n,)
-        What is to be improved upon. A start whose peak-matching loss is far above it is not followed, and the
-        pixel comes back with an infinite loss; chi2 falls so steeply into a minimum that every start is.
+        What is to be improved upon, NaN for nothing; a pixel that is not improved comes back with an infinite
+        loss. A start whose peak-matching loss is far above it is not followed; chi2 falls so steeply into a minimum
+        that every start is.
     """
     limits = work.limits(block.pixel)
     starts = np.clip(starts, limits[0][:, None], limits[1][:, None])  # NaN stays NaN
@@ -106,19 +107,24 @@ def improve_pixels(
     losses = measure(work.joint, block, sigma, starts)
     best = np.argmin(losses, axis=1)
     chosen = starts[np.arange(block.n_pixel), best][:, None]
-    if work.loss == "chi2":
-        fits = _settled(work, block, sigma, descend(work.joint, block, sigma, chosen, limits=limits), limits)
-        fits.n_evaluations += np.isfinite(losses).sum(axis=1)
-        return fits
-    near = np.min(losses, axis=1) < loss + _FAR * np.abs(loss)
-    near |= ~np.isfinite(loss) & np.isfinite(losses).any(axis=1)
     fits = _unimproved(work, block, limits)
     fits.n_evaluations += np.isfinite(losses).sum(axis=1)
-    rows = np.flatnonzero(near)
+    if work.loss == "chi2":
+        found = descend(work.joint, block, sigma, chosen, limits=limits)
+        fits.n_evaluations += found.n_evaluations
+        rows = np.flatnonzero(np.isfinite(found.chi2) & ~(found.chi2 >= loss))
+    else:
+        near = np.min(losses, axis=1) < loss + _FAR * np.abs(loss)
+        rows = np.flatnonzero(near | (np.isnan(loss) & np.isfinite(losses).any(axis=1)))
     if rows.size:
-        own = (limits[0][rows], limits[1][rows])
-        part = _peak_matching(work, block.take(rows), sigma[rows], chosen[rows], own, effort=0)
-        _put(fits, rows, _judged(work, block.take(rows), sigma[rows], part))
+        part, own = block.take(rows), (limits[0][rows], limits[1][rows])
+        if work.loss == "chi2":
+            ends = Descents._make(a[rows] for a in found)
+            nothing = np.zeros(rows.size, dtype=np.int64)  # counted above
+            better = PixelFits(ends.x, ends.chi2, _status(ends.reason), nothing, own, _no_judgement())
+        else:
+            better = _peak_matching(work, part, sigma[rows], chosen[rows], own, effort=0)
+        _put(fits, rows, _judged(work, part, sigma[rows], better))
     return fits
 
 

@@ -109,7 +109,7 @@ def test_continuum_image_on_another_grid(write_cube, cube_header, tmp_path):
     fits.writeto(path, 1.0 + x + y, header)
     with pytest.raises(
         InputError,
-        match=r"continuum of .*line.fits: .*continuum.fits: the image lies on another grid.*give reproject=True",
+        match=r"continuum: .*line.fits: .*continuum.fits: the image lies on another grid.*give reproject=True",
     ):
         observe_cube(write_cube(), continuum=path)
     block = observe_cube(write_cube(), continuum=path, reproject=True).block(0, 7, 0, 9)

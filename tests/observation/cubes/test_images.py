@@ -80,7 +80,7 @@ def test_jansky_per_its_own_beam(write_cube, image_header, image, tmp_path):
     assert_allclose(continuum_map(observe_cube(write_cube(), continuum=path)), kelvin(image, 3, 2), rtol=1e-6)
     without = write_cube("none.fits", BMAJ=None, BMIN=None, BPA=None)
     with pytest.raises(
-        InputError, match=r"continuum of .*none.fits.*continuum.fits is in Jy / beam, but no beam is known"
+        InputError, match=r"continuum: .*none.fits.*continuum.fits is in Jy / beam, but no beam is known"
     ):
         observe_cube(without, continuum=path)
 
@@ -125,7 +125,7 @@ def test_noise_image_with_holes_is_estimated_there(write_cube, image):
     image[0, 1] = 0.0
     with pytest.warns(
         SpectunerWarning,
-        match=r"noise of .*: 1 pixels of the image are not positive; their noise is estimated",
+        match=r"noise: .*: 1 pixels of the image are not positive; their noise is estimated",
     ):
         cube = observe_cube(write_cube(), noise=image)
     assert np.isnan(cube.block(0, 1, 0, 2).sigma[:, 0]).all()
@@ -134,15 +134,15 @@ def test_noise_image_with_holes_is_estimated_there(write_cube, image):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"continuum": -1.0}, "continuum of .*: must be a brightness temperature of 0 K or more, got -1.0"),
-        ({"continuum": np.nan}, "continuum of .*: must be a brightness temperature of 0 K or more"),
-        ({"continuum": "gone.fits"}, "continuum of .*: 'gone.fits' is neither a file nor a number with a unit"),
-        ({"continuum": 3 * u.km}, "continuum of .* must be in K, Jy/beam or Jy/sr, got km"),
+        ({"continuum": -1.0}, "continuum: .*: must be a brightness temperature of 0 K or more, got -1.0"),
+        ({"continuum": np.nan}, "continuum: .*: must be a brightness temperature of 0 K or more"),
+        ({"continuum": "gone.fits"}, "continuum: .*: 'gone.fits' is neither a file nor a number with a unit"),
+        ({"continuum": 3 * u.km}, "continuum: .* must be in K, Jy/beam or Jy/sr, got km"),
         ({"continuum": np.ones((3, 4)) * u.K}, "another grid than the cube: 4 x 3 pixels instead of 9 x 7"),
-        ({"continuum": np.full((7, 9), np.nan)}, "continuum of .*: all 63 pixels of the image are NaN"),
-        ({"continuum": np.ones((2, 7, 9))}, r"continuum of .*: has the shape \(2, 7, 9\)"),
-        ({"noise": 0.0}, "noise of .*: the noise must be positive, got 0.0 K"),
-        ({"noise": np.zeros((7, 9))}, "noise of .*: the noise must be positive, but no pixel of the image is"),
+        ({"continuum": np.full((7, 9), np.nan)}, "continuum: .*: all 63 pixels of the image are NaN"),
+        ({"continuum": np.ones((2, 7, 9))}, r"continuum: .*: has the shape \(2, 7, 9\)"),
+        ({"noise": 0.0}, "noise: .*: the noise must be positive, got 0.0 K"),
+        ({"noise": np.zeros((7, 9))}, "noise: .*: the noise must be positive, but no pixel of the image is"),
     ],
 )  # fmt: skip
 def test_bad_values(write_cube, arguments, message):
