@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from spectuner_ext.errors import InputError
+from spectuner_ext.errors import InputError, OutputExistsError
 from spectuner_ext.observation.cubes import observe_cube
 from spectuner_ext.pipeline.cubes.map_files import read_maps
-from spectuner_ext.pipeline.cubes.model_cubes import spectrum_of
+from spectuner_ext.pipeline.cubes.pixel_spectrum import spectrum_of
 from spectuner_ext.pipeline.cubes.outcome import FIELDS, PixelFlag
 from spectuner_ext.pipeline.cubes.simulate import simulate_cube
 from spectuner_tasks import sdfit_lte
@@ -86,7 +86,9 @@ def test_the_brightest_pixel_is_where_the_source_is(result, scene):
     """Right ascension falls with x: the place of the source is worked out by hand, without a WCS."""
     step = 0.4 / 3600
     dy, dx = PEAK[0] - (SHAPE[0] - 1) / 2, PEAK[1] - (SHAPE[1] - 1) / 2
-    source = SkyCoord(CENTRE.ra.deg - dx * step / np.cos(CENTRE.dec.rad), CENTRE.dec.deg + dy * step, unit="deg")
+    source = SkyCoord(
+        CENTRE.ra.deg - dx * step / np.cos(CENTRE.dec.rad), CENTRE.dec.deg + dy * step, unit="deg"
+    )
     with fits.open(result["files"]["maps"]) as hdus:
         column = np.nan_to_num(hdus["CH3OH_N_TOT"].data)
         y, x = np.unravel_index(np.argmax(column), column.shape)
@@ -112,7 +114,9 @@ def test_every_image_has_coordinates_beam_and_a_unit_that_astropy_knows(result, 
             assert_allclose(there, corners, atol=1e-3, err_msg=hdu.name)
             assert_allclose([hdu.header[k] for k in beam], list(beam.values()), err_msg=hdu.name)
             u.Unit(hdu.header.get("BUNIT", ""))
-        units = {name: hdus[f"CH3OH_{name}"].header["BUNIT"] for name in ("T_EX", "N_TOT", "FWHM", "V_OFF", "SIZE")}
+        units = {
+            name: hdus[f"CH3OH_{name}"].header["BUNIT"] for name in ("T_EX", "N_TOT", "FWHM", "V_OFF", "SIZE")
+        }
         for name, unit in (("T_EX", u.K), ("N_TOT", u.cm**-2), ("FWHM", u.km / u.s), ("SIZE", u.arcsec)):
             assert u.Unit(units[name]) == unit
 
@@ -138,7 +142,9 @@ def test_other_coordinates_are_kept(call, scene, tmp_path, kind):
         names.append(str(tmp_path / f"{k}.fits"))
         fits.PrimaryHDU(data, header).writeto(names[-1])
     done = sdfit_lte(
-        **{**call, "infile": names, "continuum": 1.0, "region": "2,5,4,7"}, outfile=str(tmp_path / "fit"), modelcube=True
+        **{**call, "infile": names, "continuum": 1.0, "region": "2,5,4,7"},
+        outfile=str(tmp_path / "fit"),
+        modelcube=True,
     )
     place = celestial(fits.getheader(names[0])).pixel_to_world([3, 11], [6, 0])
     for file, extension in ((done["files"]["maps"], "CH3OH_N_TOT"), (done["files"]["model"][0], 0)):
@@ -224,7 +230,6 @@ def test_a_recorded_call_gives_the_same_file_but_for_dates(copy, tmp_path):
 KILLED = """
 import os, signal, sys
 from spectuner_ext.pipeline.cubes import layout, store
-from spectuner_tasks.command_line import sdfit_lte
 layout.LEAST_PIXELS = 6
 put, done = store.ZarrStore.put, []
 def put_and_die(self, *arguments):
@@ -240,7 +245,9 @@ sdfit_lte(infile=sys.argv[2:4], species="CH3OH", vlsr=5.0, continuum=sys.argv[4:
 
 
 def contents(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 @pytest.mark.slow
@@ -250,12 +257,13 @@ def test_killed_between_blocks_then_resumed(call, scene, tmp_path, monkeypatch):
     folder = tmp_path / "a folder"
     folder.mkdir()
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder / "a fit"), *scene.files, *scene.continuum_files], check=False
+        [sys.executable, "-c", KILLED, str(folder / "a fit"), *scene.files, *scene.continuum_files],
+        check=False,
     )
     assert ended.returncode == -signal.SIGKILL
     assert sorted(p.name for p in folder.iterdir()) == ["a fit.zarr"]
     again = {**call, "min_peaks": 0, "outfile": str(folder / "a fit")}
-    with pytest.raises(InputError, match=r"^store: .*resume=True"):
+    with pytest.raises(OutputExistsError, match=r"^store: .*resume=True"):
         sdfit_lte(**again)
     with pytest.raises(InputError, match=r"^store: .*another run"):
         sdfit_lte(**{**again, "ninit": 300}, resume=True)

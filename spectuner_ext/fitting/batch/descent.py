@@ -26,6 +26,11 @@ _SAME = 1.0
 """A descent that comes this close in chi2, value and distance, to an end already reached is not followed to it."""
 
 
+_DESCRIBED, _BRIGHT = 5.0, 0.05
+"""One descent is enough where chi2 exceeds its expectation by less than this many standard deviations, and these are
+less than that part of what the component explains: another minimum could explain no more than a little of it."""
+
+
 class Descents(NamedTuple):
     """Best point of each pixel; infinite chi2 where there was no start."""
 
@@ -38,11 +43,8 @@ class Descents(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, best_chi2, enough):  # type: ignore[no-untyped-def]
-    """One descent; ends when chi2 is below `enough`, or when it is about to end where an earlier one did.
-
-    Returns the reason to stop.
-    """
+def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, best_chi2):  # type: ignore[no-untyped-def]
+    """One descent; gives up when it is about to end where an earlier one did. Returns the reason to stop."""
     n = x0.shape[0]
     for i in range(n):
         state.x[i] = min(max(x0[i], lower[i]), upper[i])
@@ -52,8 +54,6 @@ def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, be
     while reason == levmar.RUNNING:
         value = objective.chi2_normal(state.trial, fit, buf, state.trial_gradient, state.trial_normal)
         reason = levmar.advance(state, value, lower, upper, options)
-        if state.numbers[2] < enough:
-            return levmar.CONVERGED
         if reason == levmar.RUNNING and 0.0 <= state.numbers[2] - best_chi2 < _SAME:
             apart = 0.0
             for i in range(n):
@@ -79,9 +79,7 @@ def _descend_all(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _try(p, s, x0, lower, upper, fit, buf, options, state, out):  # type: ignore[no-untyped-def]
     """Descend from one start and keep the end if it is the best of its pixel."""
-    reason = _descend(
-        x0, lower, upper, fit, buf, options, state, out.x[p], out.normal[p], out.chi2[p], -np.inf
-    )
+    reason = _descend(x0, lower, upper, fit, buf, options, state, out.x[p], out.normal[p], out.chi2[p])
     out.n_evaluations[p] += np.int64(state.numbers[4])
     if state.numbers[2] < out.chi2[p]:
         out.chi2[p] = state.numbers[2]
@@ -132,7 +130,7 @@ def _search_all(  # type: ignore[no-untyped-def]
     start = fit.grid.start
     x0 = np.zeros(lower.shape[1])
     for p in range(value.shape[0]):
-        load(value[p], good[p], sigma[p], continuum[p], cmb, fit)
+        used = load(value[p], good[p], sigma[p], continuum[p], cmb, fit)
         for i in range(value.shape[1]):
             weighted[i] = np.float32(fit.data.weight[i] * fit.data.value[i])
         for w in range(n_window):
@@ -155,6 +153,9 @@ def _search_all(  # type: ignore[no-untyped-def]
             elif kind == BY_COLUMN:
                 x0[bank.scale_index[kind]] += log_scale[t]
             _try(p, s, x0, lower[p], upper[p], fit, buf, options, state, out)
+            excess = out.chi2[p] - used
+            if max(excess, 0.0) < _DESCRIBED * np.sqrt(2.0 * used) < _BRIGHT * gain[chosen[0]]:
+                break
 
 
 def search(

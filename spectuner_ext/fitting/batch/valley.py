@@ -10,7 +10,6 @@ from ...observation.cubes.block import SpectrumBlock
 from .. import levmar, objective
 from ..result import FitFlag
 from ..valley import LEAST, MOVES, Move
-from .descent import _descend
 from .judgement import Judgement
 from .pixel import load, own_arrays
 from .problem import BatchProblem
@@ -20,6 +19,10 @@ __all__ = ["flag_valleys"]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Limits = tuple[FloatArray, FloatArray]
+
+
+_EARLY, _MORE = 3.0, 10.0
+"""After so many evaluations, a descent that would need so many times the decrease it predicts is given up."""
 
 
 class _Probe(NamedTuple):
@@ -121,12 +124,26 @@ def _probe(
 
 
 @njit(cache=True, nogil=True)
+def _follow(x0, lower, upper, enough, fit, buf, options, state):  # type: ignore[no-untyped-def]
+    """Descend until chi2 is low enough, or so flat that it will not be."""
+    for i in range(x0.shape[0]):
+        state.x[i] = min(max(x0[i], lower[i]), upper[i])
+        state.trial[i] = state.x[i]
+    state.numbers[:] = 0.0
+    reason = levmar.RUNNING
+    while reason == levmar.RUNNING:
+        value = objective.chi2_normal(state.trial, fit, buf, state.trial_gradient, state.trial_normal)
+        reason = levmar.advance(state, value, lower, upper, options)
+        chi2, predicted = state.numbers[2], state.numbers[3]
+        if chi2 < enough or (state.numbers[4] > _EARLY and chi2 - _MORE * predicted > enough):
+            break
+
+
+@njit(cache=True, nogil=True)
 def _run_all(  # type: ignore[no-untyped-def]
     value, good, sigma, continuum, cmb, starts, lower, upper, enough, group, fit, buf, options, state, flat
 ):
     """Follow every start until chi2 is low enough; one such start of a group spares the rest of it."""
-    n = starts.shape[2]
-    nowhere, nothing = np.zeros(n), np.zeros((n, n))
     for p in range(value.shape[0]):
         loaded, done = False, -1
         for k in range(starts.shape[1]):
@@ -136,10 +153,7 @@ def _run_all(  # type: ignore[no-untyped-def]
             if not loaded:
                 load(value[p], good[p], sigma[p], continuum[p], cmb, fit)
                 loaded = True
-            _descend(
-                starts[p, k], lower[p, k], upper[p, k], fit, buf, options, state,
-                nowhere, nothing, np.inf, enough[p, k],
-            )  # fmt: skip
+            _follow(starts[p, k], lower[p, k], upper[p, k], enough[p, k], fit, buf, options, state)
             if state.numbers[2] < enough[p, k]:
                 flat[p, k] = True
                 done = group[k]

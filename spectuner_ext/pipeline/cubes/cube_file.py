@@ -30,6 +30,10 @@ class CubeFile:
         Without the keywords of the array, which are set here.
     shape : tuple of int
         Channels, rows, columns.
+    lengths : tuple of int, optional
+        Of all axes, the slowest first, where there are others of length 1 beside these three.
+    extension : bytes
+        What follows the array, whole records.
 
     Examples
     --------
@@ -38,11 +42,20 @@ class CubeFile:
     ...         file.write_rows(y, np.zeros((8, 10, 100), dtype=np.float32))
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: fits.Header, shape: tuple[int, int, int]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: fits.Header,
+        shape: tuple[int, int, int],
+        *,
+        lengths: tuple[int, ...] | None = None,
+        extension: bytes = b"",
+    ):
         self.path = Path(path)
         self.shape = shape
+        self._extension = extension
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._head = _header_bytes(header, shape)
+        self._head = _header_bytes(header, lengths or shape, bool(extension))
         self._file: Any = None
 
     def __enter__(self) -> Self:
@@ -50,7 +63,10 @@ class CubeFile:
         self._file = open(self._part, "w+b")
         try:
             self._file.write(self._head)
-            self._file.truncate(-(-size // _RECORD) * _RECORD)
+            end = -(-size // _RECORD) * _RECORD
+            self._file.truncate(end)
+            self._file.seek(end)
+            self._file.write(self._extension)
         except BaseException:
             self._abandon()
             raise
@@ -107,11 +123,12 @@ class CubeFile:
         self._part.unlink(missing_ok=True)
 
 
-def _header_bytes(header: fits.Header, shape: tuple[int, int, int]) -> bytes:
+def _header_bytes(header: fits.Header, shape: tuple[int, ...], extended: bool) -> bytes:
     """Complete primary header of a float32 array."""
     full = header.copy(strip=True)
-    keywords = [("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 3)]
+    keywords = [("SIMPLE", True), ("BITPIX", -32), ("NAXIS", len(shape))]
     keywords += [(f"NAXIS{i}", n) for i, n in enumerate(reversed(shape), start=1)]
+    keywords += [("EXTEND", True)] if extended else []
     for at, (keyword, value) in enumerate(keywords):
         full.insert(at, (keyword, value))
     text: str = full.tostring(sep="", endcard=True, padding=True)

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...constants import FWHM_TO_SIGMA
 from ...errors import InputError, SpectunerWarning
 from ...lte import kernel
 from ...lte.model import MARGIN_KMS, LTEModel, line_ranges
 from ...lte.parameters import PARAMETERS
 from ...observation.cubes.block import SpectrumBlock
+from ...observation.cubes.form import CubeForm
 from ...observation.observation import Observation
 from ...spectroscopy import LineDatabase
 from ..products import products_stem
 from .cube_file import CubeFile
+from .cube_target import Target
 from .map_files import KINDS
 from .map_names import window_names
 from .maps import CubeMaps
@@ -53,6 +53,9 @@ class Cube(Protocol):
 
     def spectrum(self, y: int, x: int) -> Observation:
         """Spectrum of a pixel."""
+
+    def form(self, window: int) -> CubeForm | None:
+        """How a cube is written that lies plane by plane beside the one that was read."""
 
 
 def species_numbers(maps: CubeMaps) -> tuple[int, ...]:
@@ -159,11 +162,15 @@ def write_model_cubes(
     model: LTEModel | None = None,
     database: LineDatabase | None = None,
     kinds: Sequence[str] = KINDS,
-    residual: bool = True,
     block_bytes: int = BLOCK_BYTES,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, list[str]]:
-    """Write ``name.model.<window>.fits`` and ``name.residual.<window>.fits``, in K on sky frequencies.
+    """Write ``name.model.<window>.fits`` and ``name.residual.<window>.fits``, in the form of the fitted cubes.
+
+    Planes, unit and header are those of the data, so that model + residual = data plane by plane; where only some
+    channels are selected, the planes from the first to the last of these are written. Of cubes that were reprojected,
+    and of those whose axes are not in the order channel, row, column, the form is another one: K on sky frequencies
+    that increase. HISTORY says which it is.
 
     The model is the sum of all components with the fitted offsets of the baselines, what is not detected included, so
     that the residual is what the fit left; NaN where nothing was fitted, and in the residual also where the data are
@@ -181,8 +188,6 @@ def write_model_cubes(
     database : LineDatabase, optional
     kinds : sequence of str
         Which of ``model`` and ``residual``.
-    residual : bool
-        False leaves the residual out.
     block_bytes : int
         Sets how many rows are in memory at once.
     progress : callable, optional
@@ -196,27 +201,28 @@ def write_model_cubes(
     Raises
     ------
     InputError
-        If the cube is another one than that of the maps, or the channels of a window are not equally spaced.
+        If the cube is another one than that of the maps, or the channels of a window that cannot have the form of
+        the data are not equally spaced.
     OSError
         If the disk is full, say; no file is left then.
     """
     _check_same(maps, cube)
-    headers = [_header(maps, cube.frame, w) for w in range(len(maps.windows))]
+    targets = [Target.of(maps, cube.frame, cube.form(w), w) for w in range(len(maps.windows))]
     stem = products_stem(outfile)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise InputError(
             f"kinds: {', '.join(unknown) or 'nothing'} asked for; choose from {', '.join(KINDS)}"
         )
-    kinds = [kind for kind in KINDS if kind in kinds and (residual or kind != "residual")]
+    kinds = [kind for kind in KINDS if kind in kinds]
     paths = {
         kind: [stem.with_name(f"{stem.name}.{kind}.{w.lower()}.fits") for w in window_names(maps.windows)]
         for kind in kinds
     }
     model = bind_model(maps, cube.frame, database) if model is None else model
     with ExitStack() as stack:
-        files = {kind: _opened(stack, paths[kind], headers, kind, cube) for kind in kinds}
-        for y0, planes in _blocks(maps, cube, model, block_bytes):
+        files = {kind: _opened(stack, paths[kind], targets, kind) for kind in kinds}
+        for y0, planes in _blocks(maps, cube, model, targets, block_bytes):
             for kind in kinds:
                 for file, part in zip(files[kind], planes[kind], strict=True):
                     file.write_rows(y0, part)
@@ -225,14 +231,13 @@ def write_model_cubes(
     return {kind: [str(p) for p in paths[kind]] for kind in kinds}
 
 
-def _opened(
-    stack: ExitStack, paths: Sequence[Path], headers: Sequence[fits.Header], kind: str, cube: Cube
-) -> list[CubeFile]:
+def _opened(stack: ExitStack, paths: Sequence[Path], targets: Sequence[Target], kind: str) -> list[CubeFile]:
     files = []
-    for path, header, window in zip(paths, headers, cube.frame.windows, strict=True):
-        own = header.copy()
+    for path, target in zip(paths, targets, strict=True):
+        own = target.header.copy()
         own["CONTENT"] = (kind, "model: of the fit; residual: data minus model")
-        files.append(stack.enter_context(CubeFile(path, own, (window.nu.size, *cube.shape))))
+        file = CubeFile(path, own, target.shape, lengths=target.lengths, extension=target.extension)
+        files.append(stack.enter_context(file))
     return files
 
 
@@ -246,7 +251,7 @@ def _check_same(maps: CubeMaps, cube: Cube) -> None:
 
 
 def _blocks(
-    maps: CubeMaps, cube: Cube, model: LTEModel, block_bytes: int
+    maps: CubeMaps, cube: Cube, model: LTEModel, targets: Sequence[Target], block_bytes: int
 ) -> Iterator[tuple[int, dict[str, list[NDArray[Any]]]]]:
     """First row, and for each window model and residual (n_channel, n_row, nx), of one block after the other."""
     ny, nx = maps.shape
@@ -262,40 +267,15 @@ def _blocks(
             inside = wanted.ravel()
             fitted[inside] = spectra
             left[inside] = np.where(block.good, block.value - spectra, np.float32(np.nan))
-        yield y0, {kind: _planes(v, model, nx) for kind, v in (("model", fitted), ("residual", left))}
-
-
-def _planes(values: NDArray[np.float32], model: LTEModel, nx: int) -> list[NDArray[Any]]:
-    """Spectra of whole rows as planes of each window, in the byte order of FITS."""
-    parts = np.split(values, model.grid.start[1:-1], axis=1)
-    return [p.T.astype(">f4", order="C").reshape(p.shape[1], -1, nx) for p in parts]
-
-
-def _header(maps: CubeMaps, frame: Observation, w: int) -> fits.Header:
-    """Header of a cube of one window: celestial axes of the maps, sky frequency, beam, K."""
-    window = frame.windows[w]
-    sky = frame.sky_frequency(window.nu) * 1e6
-    step = (sky[-1] - sky[0]) / (sky.size - 1)
-    astray = np.max(np.abs(sky - (sky[0] + step * np.arange(sky.size)))) / step
-    if astray > 0.05:
-        raise InputError(
-            f"cube: the channels of window {window.name!r} are not equally spaced in frequency (by up to "
-            f"{astray:.2g} channels), so no model cube can be written; use spectrum_of for single pixels"
+        yield (
+            y0,
+            {kind: _planes(v, model, targets, nx) for kind, v in (("model", fitted), ("residual", left))},
         )
-    header = fits.Header() if maps.celestial is None else maps.celestial.copy()
-    header["WCSAXES"] = 3
-    header["CTYPE3"], header["CUNIT3"], header["CRPIX3"] = "FREQ", "Hz", 1.0
-    header["CRVAL3"], header["CDELT3"] = float(sky[0]), float(step)
-    header["RESTFRQ"] = (float(np.mean(window.nu[[0, -1]])) * 1e6, "[Hz] middle of the window, rest frame")
-    named = str(window.notes.get("frame", "") or "")
-    if named:
-        header["SPECSYS"] = named
-    header["VLSR"] = (frame.v_lsr, "[km/s] of the source")
-    header["BUNIT"] = "K"
-    for key in ("BMAJ", "BMIN", "BPA"):
-        if key in maps.beam:
-            header[key] = maps.beam[key]
-    header["CREATOR"] = f"spectuner-ext {__version__}"
-    if "label" in maps.meta:
-        header["OBJECT"] = str(maps.meta["label"]).encode("ascii", "replace").decode()
-    return header
+
+
+def _planes(
+    values: NDArray[np.float32], model: LTEModel, targets: Sequence[Target], nx: int
+) -> list[NDArray[Any]]:
+    """Spectra of whole rows as planes of each window."""
+    parts = np.split(values, model.grid.start[1:-1], axis=1)
+    return [target.planes(part, nx) for target, part in zip(targets, parts, strict=True)]

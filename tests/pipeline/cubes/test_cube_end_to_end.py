@@ -305,7 +305,9 @@ def test_absorption_against_a_continuum_that_changes_from_pixel_to_pixel(databas
     for k, name in ((1, "T_ex"), (3, "fwhm"), (4, "v_off")):
         known = maps.determined("CH3OH", name)
         assert known.sum() > 50, name
-        pull = (maps.outcome["theta"][..., 0, k] - scene.truth.theta[..., 0, k]) / maps.outcome["error"][..., 0, k]
+        pull = (maps.outcome["theta"][..., 0, k] - scene.truth.theta[..., 0, k]) / maps.outcome["error"][
+            ..., 0, k
+        ]
         assert np.abs(pull[known]).max() < 5, name
         assert 0.7 < pull[known].std() < 1.3, name
     assert 0.9 < np.median(maps.outcome["chi2"] / maps.outcome["n_data"]) < 1.1
@@ -354,7 +356,9 @@ def test_errors_are_those_of_the_noise(database, tmp_path):
     for k, name in ((1, "T_ex"), (3, "fwhm"), (4, "v_off")):
         known = maps.determined("CH3OH", name) & bright
         assert known.sum() > 100, name
-        pull = (maps.outcome["theta"][..., 0, k] - scene.truth.theta[..., 0, k]) / maps.outcome["error"][..., 0, k]
+        pull = (maps.outcome["theta"][..., 0, k] - scene.truth.theta[..., 0, k]) / maps.outcome["error"][
+            ..., 0, k
+        ]
         assert abs(pull[known].mean()) < 0.5, name
         assert 0.75 < pull[known].std() < 1.25, name
         assert np.abs(pull[known]).max() < 5, name
@@ -388,9 +392,7 @@ def test_one_line_tells_no_temperature(database, tmp_path):
     for name in ("T_ex", "N_tot", "source_size", "filling_factor"):
         assert not maps.determined("CH3OH", name).any(), name
     assert maps.flagged(FitFlag.T_EX_UNCONSTRAINED).all()
-    held = fit_cube(
-        cube, ["CH3OH"], database, workers=1, fixed={"T_ex": 60.0, "filling_factor": 0.5}
-    )
+    held = fit_cube(cube, ["CH3OH"], database, workers=1, fixed={"T_ex": 60.0, "filling_factor": 0.5})
     pull = (held.quantity("CH3OH", "N_tot").value - 1e16) / held.error("CH3OH", "N_tot").value
     assert np.abs(pull).max() < 4
 

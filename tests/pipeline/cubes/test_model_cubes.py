@@ -46,6 +46,9 @@ class MadeCube:
             np.stack([y, x], axis=1), self.value[y, x], self.good[y, x], self.continuum[y, x], unknown
         )
 
+    def form(self, window):
+        """No file was read."""
+
     def spectrum(self, y, x):
         start = np.cumsum([0] + [w.nu.size for w in self.frame.windows])
         windows = []
