@@ -111,14 +111,14 @@ def rerun(
     """Repeat a recorded call of a task."""
     from spectuner_ext.call_record import read_call_record
 
-    from .record import changes_of_cubes
+    from .record import calls_behind, changes_of_cubes
     from .repetition import repeated
 
     earlier = read_call_record(record, tuple(RUNS))
     call, changes = repeated(earlier, record)
     for text in [*changes, *changes_of_cubes(earlier)]:
         print(f"spectuner: {text}", file=sys.stderr)
-    calls = [*earlier.get("provenance", {}).get("earlier", ()), call]
+    calls = calls_behind({**earlier, "call": call})
     if len(calls) > 1 and not outfile:
         raise InputError("outfile: is needed to repeat a call that fitted pixels of an earlier result again")
     for one in calls:

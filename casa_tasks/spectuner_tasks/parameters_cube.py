@@ -49,8 +49,8 @@ OF_CUBES: tuple[Parameter, ...] = (
         ("double",),
         None,
         "Peaks per window, as a mean over the windows, that a pixel needs to be fitted: above 4 times the "
-        "noise of the cube and 6 times that of its spectrum. Not given: one in all windows together; 0: every "
-        "pixel with data; the published cut is 3.",
+        "noise of the cube and 6 times that of its spectrum. Not given: one in all windows together, 5 times "
+        "above the noise of its spectrum; 0: every pixel with data; the published cut is 3.",
         checks_cube.least_peaks,
         data=CUBES,
     ),

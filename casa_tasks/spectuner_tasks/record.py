@@ -22,12 +22,14 @@ from .preparation_cube import PreparedCube
 __all__ = [
     "NotJSONError",
     "call_record",
+    "calls_behind",
     "changes_of_cubes",
     "cube_call_record",
     "cube_provenance",
     "earlier_calls",
     "jsonlike",
     "provenance",
+    "stored_calls",
 ]
 
 
@@ -223,8 +225,22 @@ def earlier_calls(stem: str) -> list[dict[str, Any]]:
     path = products_stem(stem).with_name(f"{products_stem(stem).name}.json") if stem else None
     if path is None or not path.is_file():
         return []
-    record = read_call_record(path, ("sdfit_lte",))
-    return [*record.get("provenance", {}).get("earlier", []), record["call"]]
+    return calls_behind(read_call_record(path, ("sdfit_lte",)))
+
+
+def calls_behind(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Calls that led to a recorded result, in the order in which they are to be repeated.
+
+    A call that went on with a stored run in which pixels had been fitted again is the first of its own earlier ones.
+    """
+    earlier = list(record.get("provenance", {}).get("earlier", ()))
+    return earlier if earlier and earlier[0] == record["call"] else [*earlier, dict(record["call"])]
+
+
+def stored_calls(call: Mapping[str, Any], redone: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Calls behind maps that a call read back from a store: the same call, and those that fitted pixels again."""
+    known = [dict(facts["note"]["call"]) for facts in redone if "call" in facts.get("note", {})]
+    return [dict(call), *known] if known else []
 
 
 def changes_of_cubes(record: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.table import vstack
 
-from spectuner_ext.errors import InputError
+from spectuner_ext.errors import InputError, SpectunerError
 from spectuner_ext.observation import Beam
 from spectuner_ext.pipeline.cubes.identity import attributes_of
 from spectuner_ext.pipeline.cubes.map_files import read_maps, write_maps
@@ -22,7 +22,7 @@ from .outputs_cube import Outputs
 from .parameters import SDFIT_LTE
 from .preparation_cube import PreparedCube, prepare_cube
 from .progress import CubeReporter, cube_words, progress_line, stage_words
-from .record import cube_call_record, cube_provenance, earlier_calls
+from .record import cube_call_record, cube_provenance, earlier_calls, stored_calls
 
 __all__ = ["fit_cubes"]
 
@@ -72,7 +72,9 @@ def fit_cubes(
         if report is not None:
             report.start()
         before = earlier_calls(out.stem) if values["redo"] is not None else []
-        maps = _fit(prepared, group, requests, values, database, out, report)
+        maps = _fit(prepared, group, requests, values, database, out, report, call)
+        if values["redo"] is None:
+            before = stored_calls(call, maps.meta.get("redone", ()))
         cancelled = bool(maps.meta["run"]["cancelled"])
         maps = replace(maps, meta={**maps.meta, "call": call, "provenance": {**origin, "earlier": before}})
         _note_outcome(log, out, maps)
@@ -121,6 +123,7 @@ def _fit(
     database: LineDatabase,
     out: Outputs,
     report: CubeReporter | None,
+    call: Mapping[str, Any],
 ) -> CubeMaps:
     # loaded here: spectra need none of the kernels behind it
     from spectuner_ext.pipeline.cubes.fit_cube import fit_cube
@@ -130,7 +133,8 @@ def _fit(
     if prepared.redo is not None:
         is_stored = store is not None and attributes_of(Path(store)) is not None
         store = store if is_stored else None
-        options |= {"redo": prepared.redo, "onto": None if is_stored else _earlier_maps(out)}
+        onto = None if is_stored else _earlier_maps(out)
+        options |= {"redo": prepared.redo, "onto": onto, "note": {"call": call}}
     try:
         return fit_cube(
             prepared.cube,
@@ -175,12 +179,20 @@ def _write(
     """Write the products of one group; ending to path, or to paths by window."""
     files: dict[str, Any] = {}
     if out.stem:
-        files.update(write_maps(out.stem, maps, plots=values["plots"], log=log.lines))
-        kinds = tuple(kind for kind in ("model", "residual") if values[f"{kind}cube"])
-        if kinds:
-            from spectuner_ext.pipeline.cubes.model_cubes import write_model_cubes
+        try:
+            files.update(write_maps(out.stem, maps, plots=values["plots"], log=log.lines))
+            kinds = tuple(kind for kind in ("model", "residual") if values[f"{kind}cube"])
+            if kinds:
+                from spectuner_ext.pipeline.cubes.model_cubes import write_model_cubes
 
-            files.update(write_model_cubes(out.stem, maps, prepared.cube, database=database, kinds=kinds))
+                files.update(write_model_cubes(out.stem, maps, prepared.cube, database=database, kinds=kinds))
+        except OSError as error:
+            is_kept = bool(out.store) and Path(out.store).exists()
+            cure = f"The fit is in {out.store}: make room, and call again with resume=True"
+            raise SpectunerError(
+                f"outfile: the products {out.stem}.* cannot be written: {error.strerror or error}. "
+                f"{cure if is_kept else 'Make room, and call again'}"
+            ) from error
     if out.store and Path(out.store).exists():
         files["store"] = out.store
     return files

@@ -9,6 +9,7 @@ from scipy.special import ndtr
 
 from ..constants import C_KMS
 from ..lte.parameters import BOUNDS
+from .peak_matching import match_peaks
 from .problem import Problem
 from .result import FitFlag
 from .uncertainty import Uncertainty
@@ -97,6 +98,8 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
         and present >= MIN_PRESENT
         and false_alarm <= MAX_FALSE_ALARM
         and missing <= MAX_MISSING * predicted
+        # a fit by peak matching that matches none has only drifted
+        and (problem.loss_name != "pm" or match_peaks(alone, problem.peaks).n_matched > 0)
     )
     return Detection(bool(detected), significance, present, false_alarm, missing, predicted)
 

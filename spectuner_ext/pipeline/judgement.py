@@ -1,7 +1,7 @@
 """Make a result of a solution: errors, detection, upper limits and flags."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,9 @@ def judge(
         for c in range(len(asked))
     )
     for c, known in enumerate(flags):
+        if known & FitFlag.DEGENERATE_CORNER:
+            evidence[c] = replace(evidence[c], detected=False)
+            known |= FitFlag.NOT_DETECTED
         found = open_directions(problem, x, c, uncertainty, known)
         flags = (*flags[:c], known | found, *flags[c + 1 :])
         if found & FitFlag.ERRORS_UNRELIABLE:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from spectuner_ext.errors import InputError, OutputExistsError
+from spectuner_ext.errors import InputError, OutputExistsError, SpectunerError
 from spectuner_ext.pipeline.cubes.simulate import simulate_cube
 from spectuner_tasks import sdfit_lte
 
@@ -331,7 +331,7 @@ def test_full_disk(tmp_path, blob_files, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(fits.HDUList, "writeto", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SpectunerError, match=r"^outfile: .*No space left.* call again with resume=True"):
         stored(tmp_path, blob_files)
     assert [p.name for p in tmp_path.iterdir()] == ["fit.zarr"]  # no half a product, and the fit is not lost
     monkeypatch.undo()

@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spectuner_ext.errors import InputError, OutputExistsError
 from spectuner_ext.observation.cubes import observe_cube
 from spectuner_ext.pipeline.cubes.map_files import read_maps
-from spectuner_ext.pipeline.cubes.pixel_spectrum import spectrum_of
 from spectuner_ext.pipeline.cubes.outcome import FIELDS, PixelFlag
+from spectuner_ext.pipeline.cubes.pixel_spectrum import spectrum_of
 from spectuner_ext.pipeline.cubes.simulate import simulate_cube
 from spectuner_tasks import sdfit_lte
 

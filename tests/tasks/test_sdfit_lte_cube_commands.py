@@ -1,5 +1,6 @@
 """Cubes at the command line: options, summary, interrupts, and repeating a recorded call."""
 
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from spectuner_ext.pipeline.cubes import layout
 from spectuner_ext.pipeline.cubes.map_files import read_maps
 from spectuner_ext.pipeline.cubes.outcome import FIELDS, PixelFlag
 from spectuner_ext.pipeline.cubes.simulate import simulate_cube
-from spectuner_tasks import sdfit_lte
+from spectuner_tasks import sdfit_lte, task_cube
 from spectuner_tasks.progress import CubeReporter, cube_words, progress_line
 
 SHAPE = (10, 8)
@@ -211,6 +212,47 @@ def test_rerun_of_a_redo_repeats_all_that_came_before(spectuner, cube_file, tmp_
     code, _, err = spectuner("rerun", tmp_path / "a.json")
     assert code == 1
     assert err.startswith("spectuner: outfile: is needed")
+
+
+def test_a_result_that_was_read_back_from_its_store_still_knows_what_was_redone(
+    spectuner, cube_file, tmp_path
+):
+    call = ("sdfit_lte", cube_file, *FIT, "--outfile", tmp_path / "a")
+    spectuner(*call)
+    spectuner(*call, "--redo", "[[3, 4]]", "--initial", '{"fwhm": 9}', "--replace")
+    before = read_maps(tmp_path / "a")
+    spectuner(*call, "--resume")
+    same_maps(tmp_path / "a", tmp_path / "a")
+    resumed = read_maps(tmp_path / "a")
+    assert resumed.meta["redone"] == before.meta["redone"]
+    for name, array in before.outcome.items():
+        assert_array_equal(resumed.outcome[name], array)
+    assert spectuner("rerun", tmp_path / "a.json", "--outfile", tmp_path / "b")[0] == 0
+    same_maps(tmp_path / "a", tmp_path / "b")
+    spectuner(*call, "--redo", "[[5, 6]]")
+    assert spectuner("rerun", tmp_path / "a.json", "--outfile", tmp_path / "c")[0] == 0
+    same_maps(tmp_path / "a", tmp_path / "c")
+    redone = [
+        entry.get("redo") for entry in json.loads((tmp_path / "a.json").read_text())["provenance"]["earlier"]
+    ]
+    assert redone == [None, [[3, 4]]]
+
+
+def test_a_full_disk_is_told_with_the_way_out(spectuner, cube_file, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    call = ("sdfit_lte", cube_file, *FIT, "--outfile", tmp_path / "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(task_cube, "write_maps", full)
+        code, _, err = spectuner(*call)
+    assert code == 1
+    assert err.startswith(
+        f"spectuner: outfile: the products {tmp_path / 'a'}.* cannot be written: No space left on device"
+    )
+    assert f"The fit is in {tmp_path / 'a.zarr'}: make room, and call again with resume=True" in err
+    assert spectuner(*call, "--resume")[0] == 0
+    assert read_maps(tmp_path / "a").fitted.all()
 
 
 def test_rerun_of_cubes_in_memory(spectuner, cube_file, tmp_path):

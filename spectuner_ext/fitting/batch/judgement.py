@@ -94,11 +94,12 @@ def judge(
     flags = np.zeros((x.shape[0], len(problem.species)), dtype=np.int32)
     for c in range(len(problem.species)):
         bits = _Bits(x.shape[0])
-        bits.add(FitFlag.NOT_DETECTED, ~detected[:, c])
         bits.add(FitFlag.PREDICTED_LINE_ABSENT, sums.missing[:, c] > 0)
         bits.add(FitFlag.OPAQUE, sums.tau_max[:, c] > OPAQUE_TAU)
         bits.add(FitFlag.POOR_FIT, reduced > POOR_CHI2)
         _flag_parameters(bits, problem, c, x, upper, error, correlation, at_bound, held, sums)
+        detected[:, c] &= bits.value & FitFlag.DEGENERATE_CORNER.value == 0
+        bits.add(FitFlag.NOT_DETECTED, ~detected[:, c])
         flags[:, c] = bits.value
     return Judgement(
         sums.chi2, sums.used.astype(np.int32), error, beam, detected, significance, sums.tau_max, flags

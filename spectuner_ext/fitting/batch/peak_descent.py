@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .. import levmar, objective, search_kernel
+from .. import levmar, objective, peak_kernel, search_kernel
 from . import peak_screen, simplex
 from .principal_axes import principal_axes
 
-__all__ = ["Steps", "best_start", "descend", "losses", "render", "search_component"]
+__all__ = ["Steps", "best_start", "descend", "losses", "matched", "render", "search_component"]
 
 _SHORT = simplex.Options(max_evaluations=60, rtol=1e-3)
 _APART = 0.05
@@ -45,6 +45,13 @@ def losses(points, fit, buf, peaks, work, values):  # type: ignore[no-untyped-de
             values[k] = search_kernel.peak_loss(points[k], fit, buf, peaks, work)
         else:
             values[k] = np.inf
+
+
+@njit(cache=True, nogil=True)
+def matched(x, fit, buf, peaks, work):  # type: ignore[no-untyped-def]
+    """Observed peaks that the spectrum of x matches."""
+    render(x, fit, buf)
+    return peak_kernel.pm_loss(buf.model, buf.work.union, buf.work.union_count[0], peaks, work)[3]
 
 
 @njit(cache=True, nogil=True)

@@ -23,7 +23,7 @@ from . import peak_bank, peak_descent, peak_screen, pixel, pixel_peaks, simplex
 from .peak_bank import PeakBank
 from .problem import BatchProblem
 
-__all__ = ["PeakSearch", "build_banks", "pm_losses", "search_pm"]
+__all__ = ["PeakSearch", "build_banks", "matched_peaks", "pm_losses", "search_pm"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -130,6 +130,16 @@ def pm_losses(
         if bench.load(block, sigma, i):
             peak_descent.losses(points[i], bench.fit, bench.buf, bench.peaks, bench.work, values[i])
     return values
+
+
+def matched_peaks(problem: BatchProblem, block: SpectrumBlock, sigma: FloatArray, x: FloatArray) -> IntArray:
+    """How many observed peaks of every pixel the model of fit vectors x (n, n_free) matches, (n,)."""
+    bench = _Bench.of(problem, (), 0)
+    matched = np.zeros(block.n_pixel, dtype=np.int64)
+    for i in range(block.n_pixel):
+        if np.isfinite(x[i]).all() and bench.load(block, sigma, i):
+            matched[i] = peak_descent.matched(x[i], bench.fit, bench.buf, bench.peaks, bench.work)
+    return matched
 
 
 def _checked(

@@ -88,6 +88,7 @@ def check_together(
     redo: Any,
     onto: CubeMaps | None,
     replace: bool,
+    note: object,
 ) -> None:
     """Refuse arguments that contradict each other.
 
@@ -105,10 +106,9 @@ def check_together(
     if resume and overwrite:
         raise InputError("resume: cannot go on with a store that overwrite=True replaces; give one of them")
     if redo is None:
-        if onto is not None or replace:
-            raise InputError(
-                f"{'onto' if onto is not None else 'replace'}: goes with redo, the pixels to fit again"
-            )
+        for name, is_given in (("onto", onto is not None), ("replace", replace), ("note", note is not None)):
+            if is_given:
+                raise InputError(f"{name}: goes with redo, the pixels to fit again")
         if store is not None and not (resume or overwrite) and attributes_of(Path(store)) is not None:
             raise InputError(
                 f"store: {store} holds a run already; resume=True goes on with it, overwrite=True replaces it"

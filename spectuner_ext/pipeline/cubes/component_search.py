@@ -9,7 +9,7 @@ from ...fitting.batch.descent import Descents, descend, models_of, search
 from ...observation.cubes.block import SpectrumBlock
 from .work import DESCENTS, CubeWork
 
-__all__ = ["Limits", "better", "fit_without_guess"]
+__all__ = ["Limits", "better", "fit_without_guess", "own_part"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -97,7 +97,7 @@ def _searched_again(
     rest = block.value - models_of(work.joint, block.continuum, found.x)
     starts = []
     for c, (problem, bank) in enumerate(zip(work.alone, work.banks, strict=True)):
-        own = _own_part(work, found.x, c)
+        own = own_part(work, found.x, c)
         value = np.where(block.good, rest + models_of(problem, block.continuum, own), np.float32(0.0))
         again = search(
             problem,
@@ -107,14 +107,14 @@ def _searched_again(
             limits=_alone_limits(work, limits, c),
             n_start=DESCENTS * work.effort,
         )
-        parts = [_own_part(work, found.x, k) if k != c else again.x for k in range(len(work.alone))]
+        parts = [own_part(work, found.x, k) if k != c else again.x for k in range(len(work.alone))]
         starts.append(_joined(work, parts))
         spent += again.n_evaluations
     ends = descend(work.joint, block, sigma, np.stack(starts, axis=1), limits=limits)
     return better(ends, found), spent
 
 
-def _own_part(work: CubeWork, x: FloatArray, c: int) -> FloatArray:
+def own_part(work: CubeWork, x: FloatArray, c: int) -> FloatArray:
     """One component's own fit vector from that of all; offsets of windows are kept."""
     alone, joint = work.alone[c], work.joint
     own = np.zeros((x.shape[0], alone.n_free))

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, SpeciesError
+from ...errors import SpeciesError
 from ...observation.cubes import ObservedCube, observe_cube
 from ...spectroscopy import LineDatabase
 from ..request import components_for, resolved_names
 from .arguments import check_kinds, check_together, chosen_pixels
 from .execution import BlockProgress, Run
-from .identity import read_settings
 from .layout import Layout, lay_out
 from .maps import CubeMaps
-from .outcome import NOT_FITTED, Outcome
+from .outcome import NOT_FITTED
 from .plan import Plan
-from .run import redo_pixels, run_stages, stored_maps
+from .redo import redone
+from .run import redone_of, run_stages
 from .selection import SelectionSettings, cube_noise
 from .starts import held_maps, separate, starts_of, understood
 from .store import MemoryStore, Store, ZarrStore
@@ -58,6 +58,7 @@ def fit_cube(
     redo: BoolArray | None = None,
     onto: CubeMaps | None = None,
     replace: bool = False,
+    note: Mapping[str, Any] | None = None,
     workers: int | None = None,
     client: Any = None,
     progress: BlockProgress | None = None,
@@ -101,6 +102,8 @@ def fit_cube(
         Maps that `redo` starts from when there is no store.
     replace : bool
         With `redo`: take the new fit even where the old one has the lower loss.
+    note : mapping, optional
+        With `redo`: JSON-like, kept in ``meta["redone"]`` with what was different this time.
     workers : int, optional
         Threads of this process; one per core.
     client : Client, str or cluster, optional
@@ -112,7 +115,8 @@ def fit_cube(
     Returns
     -------
     CubeMaps
-        Its ``meta`` holds ``settings``, ``noise`` and ``run``.
+        Its ``meta`` holds ``settings``, ``noise``, ``run`` and, where pixels were fitted again, ``redone``: settings
+        and bounds are always those of the first run.
 
     Raises
     ------
@@ -143,7 +147,7 @@ def fit_cube(
         not_negative={"offset": offset, "min_peaks": min_peaks},
         at_most_one=("rel_height",),
     )
-    check_together(workers, client, store, resume, overwrite, redo, onto, replace)
+    check_together(workers, client, store, resume, overwrite, redo, onto, replace, note)
     starts = understood(initial)
     if not isinstance(cube, ObservedCube):
         cube = observe_cube(cube)
@@ -179,8 +183,10 @@ def fit_cube(
     given = starts_of(starts, work, species, resolved, shape, scale)
     plan = Plan(cube, work, selection, noise, starts, given)
     how: dict[str, Any] = {"workers": workers, "client": client, "progress": progress}
+    first: dict[str, Any] = plan.settings
+    history: list[dict[str, Any]] = []
     if redo is not None:
-        outcome, run = _redone(plan, redo, store, onto, replace, how)
+        outcome, run, first, history = redone(plan, redo, store, onto, replace=replace, note=note, how=how)
     else:
         layout = lay_out(shape, cube.frame.n_channel)
         with closing(_store(plan, layout, store, resume, overwrite)) as kept:
@@ -195,9 +201,11 @@ def fit_cube(
                 max_sweeps=max_sweeps,
                 **how,
             )
+            history = redone_of(kept)
         outcome = run.maps
     spent = {"wall_s": time.monotonic() - begun[0], "cpu_s": time.process_time() - begun[1]}
-    return plan.maps(outcome, {**_told(run), **spent, "max_sweeps": max_sweeps})
+    told = {**_told(run), **spent, "max_sweeps": max_sweeps}
+    return plan.maps(outcome, told, first=first, redone=history)
 
 
 def _resolved(species: Sequence[str], database: LineDatabase) -> list[str]:
@@ -216,56 +224,6 @@ def _store(plan: Plan, layout: Layout, path: Path_ | None, resume: bool, overwri
     return ZarrStore.open(
         path, layout, plan.work.sizes, prints, plan.settings, resume=resume, overwrite=overwrite
     )
-
-
-def _redone(
-    plan: Plan,
-    wanted: BoolArray,
-    path: Path_ | None,
-    onto: CubeMaps | None,
-    replace: bool,
-    how: Mapping[str, Any],
-) -> tuple[Outcome, Run]:
-    """Chosen pixels fitted again, on top of what a store or maps hold."""
-    cube, work = plan.cube, plan.work
-    if path is not None:
-        said = read_settings(path)
-        _refuse_others(
-            "store", path, said["settings"], said["fingerprints"]["cube"] == plan.fingerprints["cube"], plan
-        )
-        store: Store = ZarrStore.open_existing(path, work.sizes)
-        layout = Layout(tuple(said["settings"]["shape"]), tuple(said["settings"]["block"]))
-        before = None
-    else:
-        assert onto is not None  # checked with the arguments
-        settings = {
-            "components": [list(label) for label in onto.components],
-            "free": list(onto.free),
-            "loss": onto.meta.get("settings", {}).get("loss", work.loss),
-        }
-        _refuse_others("onto", "the maps", settings, onto.shape == cube.shape, plan)
-        store, layout, before = MemoryStore(), lay_out(cube.shape, cube.frame.n_channel), onto.outcome
-    with closing(store):
-        if before is None:
-            before = stored_maps(cube.region, work.sizes, layout, store)
-        run = redo_pixels(
-            cube, plan.fitter, before, wanted, layout, store, starts=plan.given, replace=replace, **how
-        )
-    return run.maps, run
-
-
-def _refuse_others(key: str, what: object, settings: Mapping[str, Any], same_cube: bool, plan: Plan) -> None:
-    """Stop where the numbers of two fits would not mean the same."""
-    if not same_cube:
-        raise InputError(
-            f"{key}: {what} is of another cube, or of another selection from it; redo needs the data of the first run"
-        )
-    for name, words in (("components", "components"), ("free", "free parameters"), ("loss", "loss")):
-        if settings.get(name) != plan.settings[name]:
-            raise InputError(
-                f"{key}: {what} has other {words} than this call: {settings.get(name)}, not {plan.settings[name]}; "
-                "redo needs the same"
-            )
 
 
 def _told(run: Run) -> dict[str, Any]:

@@ -123,6 +123,13 @@ def _images(maps: CubeMaps) -> Iterator[tuple[str, Array, Any, Mapping[str, Any]
             unit = u.K if field == "sigma" else None
             yield f"{start}_{plain}", out[field][..., w], unit, {"WINNAME": _ascii(window)}
     yield "REGION", maps.region.astype(np.uint8), None, {}
+    if maps.pinned is not None:
+        comment = {
+            "COMMENT": [
+                "1 where an entry of the fit vector, rows of table FIT, was held at the value of a map"
+            ]
+        }
+        yield "HELD", np.moveaxis(maps.pinned, -1, 0).astype(np.uint8), None, comment
     for name, field in (("X", "x"), ("X_ERR", "error_x")) if maps.free else ():
         yield name, np.moveaxis(out[field], -1, 0), None, {"COMMENT": ["fit vector, rows of table FIT"]}
 
@@ -173,7 +180,9 @@ def _table(table: Table, name: str) -> fits.BinTableHDU:
 def _parameters(maps: CubeMaps) -> Table:
     """Bounds, scale and held value of every parameter of every component, in physical units.
 
-    ``free`` is the entry of the fit vector (-1: held) and ``shift`` what is added to it, in the scale of the fit.
+    ``free`` is the entry of the fit vector (-1: held at ``fixed``) and ``shift`` what is added to it, in the scale of
+    the fit. ``by_map`` is the number of fitted pixels in which a map held it, see image HELD; the bounds are those of
+    the others.
     """
     layout = maps.space.layout
     rows: dict[str, list[Any]] = {k: [] for k in _PARAMETER_COLUMNS}
@@ -189,6 +198,7 @@ def _parameters(maps: CubeMaps) -> Table:
             values = (
                 _ascii(species), number, name, MAP_UNITS[name].to_string("fits"), low, high,
                 "log10" if logarithmic else "linear", np.nan if free >= 0 else held, free, shift,
+                0 if maps.pinned is None or free < 0 else np.count_nonzero(maps.pinned[..., free] & maps.fitted),
             )  # fmt: skip
             for column, value in zip(_PARAMETER_COLUMNS, values, strict=True):
                 rows[column].append(value)
@@ -196,7 +206,7 @@ def _parameters(maps: CubeMaps) -> Table:
 
 
 _PARAMETER_COLUMNS = (
-    "species", "component", "name", "unit", "lower", "upper", "scale", "fixed", "free", "shift",
+    "species", "component", "name", "unit", "lower", "upper", "scale", "fixed", "free", "shift", "by_map",
 )  # fmt: skip
 
 
@@ -257,6 +267,7 @@ def maps_from(hdus: fits.HDUList) -> CubeMaps:
         beam_scale=float(record["beam_scale"]),
         region=region,
         meta=record["meta"],
+        pinned=np.moveaxis(_native(hdus["HELD"]), 0, -1).astype(np.bool_) if "HELD" in hdus else None,
     )
 
 

@@ -141,7 +141,8 @@ def parameter_panel(maps: CubeMaps, species: str, parameter: str, component: int
     value = np.asarray(maps.quantity(species, parameter, component).value)
     good = maps.good(species, component) & ~maps.flagged(ABSENT, species, component)
     held = maps.held(species, parameter, component)
-    known = good if held is not None else maps.determined(species, parameter, component)
+    by_map = maps.held_where(species, parameter, component) & good
+    known = by_map | maps.determined(species, parameter, component)
     if parameter in _LOGARITHMIC:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log10(value)
@@ -158,7 +159,16 @@ def parameter_panel(maps: CubeMaps, species: str, parameter: str, component: int
         absent=maps.fitted & ~good,
         note=note,
         value=_constant(shown) if held is None else f"held at {_constant(shown)}",
+        remark=_held_words(by_map, good) if held is None else "",
     )
+
+
+def _held_words(by_map: BoolArray, good: BoolArray) -> str:
+    """That, and where, a map held a parameter."""
+    if not by_map.any():
+        return ""
+    n = int(np.count_nonzero(by_map))
+    return "held at a map" if n == np.count_nonzero(good) else f"held at a map\nin {n} pixels"
 
 
 def comparison_panels(
@@ -204,7 +214,7 @@ def comparison_panels(
         remark += f"\npulls {np.mean(pull):+.2f} $\\pm$ {np.std(pull):.2f}"
     return (
         fitted,
-        replace(fitted, values=true, loose=nothing, absent=nothing, note=""),
+        replace(fitted, values=true, loose=nothing, absent=nothing, note="", remark=""),
         Panel(
             title=f"$\\Delta$ {fitted.title}",
             values=difference,

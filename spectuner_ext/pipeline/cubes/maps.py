@@ -15,7 +15,9 @@ from ...errors import InputError
 from ...fitting.result import PARAMETERS, FitFlag, Status
 from ...lte.parameters import ParameterSpace
 from ...observation.observation import Observation
+from .celestial import celestial_header
 from .map_flags import OF_COMPONENT, UNMEASURED, bits_of, names_of_flags
+from .map_units import MAP_UNITS
 from .outcome import FIELDS, NOT_FITTED, Outcome, PixelFlag, Sizes
 
 if TYPE_CHECKING:
@@ -26,23 +28,6 @@ __all__ = ["MAP_UNITS", "CubeMaps", "celestial_header"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-MAP_UNITS: dict[str, Any] = {
-    "source_size": u.arcsec,
-    "filling_factor": u.dimensionless_unscaled,
-    "T_ex": u.K,
-    "N_tot": u.cm**-2,
-    "fwhm": u.km / u.s,
-    "v_off": u.km / u.s,
-    "N_beam": u.cm**-2,
-    "N_tot_limit": u.cm**-2,
-    "tau_max": u.dimensionless_unscaled,
-    "significance": u.dimensionless_unscaled,
-}
-"""Quantities of a component and their units; the first seven have errors.
-
-N_beam, the column density averaged over the beam, is filling factor times N_tot: what thin lines measure where they
-do not tell the two apart."""
 
 _FIELD_OF = {"N_tot_limit": "n_tot_limit", "tau_max": "tau_max", "significance": "significance"}
 
@@ -71,6 +56,8 @@ class CubeMaps:
     beam_scale : float, in arcsec
         Width of the beam that filling factors refer to; NaN when no beam is known.
     region : array of bool, (ny, nx)
+    pinned : array of bool, (ny, nx, n_free), optional
+        Where an entry of the fit vector was held, at the value of a map; nowhere by default.
     meta : mapping
         JSON-like, made so if it is not: ``call``, ``provenance``, ``settings``, ``counts``, ``label``, and
         ``windows``, a mapping each ...
@@ -88,6 +75,7 @@ class CubeMaps:
     beam_scale: float
     region: BoolArray
     meta: Mapping[str, Any] = field(default_factory=dict)
+    pinned: BoolArray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together, and bring `meta` into the form that a file gives back."""
@@ -103,6 +91,10 @@ class CubeMaps:
                     f"{self.region.shape} pixels, {len(self.components)} components, {len(self.windows)} "
                     f"windows and {len(self.free)} free parameters"
                 )
+        if self.pinned is not None and self.pinned.shape != self.outcome["x"].shape:
+            raise InputError(
+                f"pinned: has shape {self.pinned.shape}, but the fit vectors {self.outcome['x'].shape}"
+            )
 
     @classmethod
     def build(
@@ -118,6 +110,7 @@ class CubeMaps:
         wcs: "WCS | None" = None,
         beam: Mapping[str, float] | None = None,
         region: BoolArray | None = None,
+        pinned: BoolArray | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> "CubeMaps":
         """Put the arrays of a run beside what they mean.
@@ -136,6 +129,7 @@ class CubeMaps:
         beam : mapping, optional
         region : array of bool, (ny, nx), optional
             All pixels by default.
+        pinned : array of bool, (ny, nx, n_free), optional
         meta : mapping, optional
         """
         spans = [
@@ -162,6 +156,7 @@ class CubeMaps:
             beam_scale=float(frame.beam_scale),
             region=np.ones(shape, dtype=np.bool_) if region is None else np.array(region, dtype=np.bool_),
             meta={"windows": spans, "vlsr": float(frame.v_lsr), **(meta or {})},
+            pinned=pinned if pinned is not None and pinned.any() else None,
         )
 
     def __repr__(self) -> str:
@@ -308,7 +303,10 @@ class CubeMaps:
         return np.asarray(self.good(species, component) & ~lost & known)
 
     def held(self, species: str, parameter: str, component: int = 1) -> float | None:
-        """Value at which a parameter was held in the fit; None for a free one."""
+        """Value at which a parameter was held in all pixels; None for one that is free, or was held by a map.
+
+        See `held_where` for the pixels.
+        """
         _known(parameter, UNMEASURED)
         if parameter == "N_beam":
             parts = [self.held(species, name, component) for name in ("filling_factor", "N_tot")]
@@ -320,6 +318,18 @@ class CubeMaps:
         value = float(layout.offset[c, k])
         value = 10.0**value if layout.logarithmic[k] else value
         return float(self._size(np.array(value))) if parameter == "source_size" else value
+
+    def held_where(self, species: str, parameter: str, component: int = 1) -> BoolArray:
+        """Pixels in which a parameter was held, at one value or a map's; N_beam where both of its factors were."""
+        _known(parameter, UNMEASURED)
+        if parameter == "N_beam":
+            both = [self.held_where(species, name, component) for name in ("filling_factor", "N_tot")]
+            return both[0] & both[1]
+        c, k = self.position(species, component), PARAMETERS.index(_BASE.get(parameter, parameter))
+        i = self.space.layout.index[c, k]
+        if i < 0:
+            return np.ones(self.shape, dtype=np.bool_)
+        return np.zeros(self.shape, dtype=np.bool_) if self.pinned is None else np.array(self.pinned[..., i])
 
     def to_table(self) -> "QTable":
         """One row per fitted pixel and component; see `spectuner_ext.pipeline.cubes.pixel_tables`."""
@@ -347,13 +357,3 @@ def _known(parameter: str, names: Iterable[str]) -> str:
     if parameter not in names:
         raise InputError(f"parameter: unknown {parameter!r}; choose from {', '.join(names)}")
     return parameter
-
-
-def celestial_header(wcs: "WCS | None") -> fits.Header | None:
-    """Cards of the celestial part of world coordinates, as a file gives them back; None where there are none."""
-    if wcs is None or not wcs.has_celestial:
-        return None
-    cards = wcs.celestial.to_header(relax=True)
-    for spectral in ("RESTFRQ", "RESTWAV", "SPECSYS", "SSYSOBS", "SSYSSRC", "VELOSYS", "ZSOURCE"):
-        cards.remove(spectral, ignore_missing=True)  # of one window, and an image has none
-    return fits.Header.fromstring(cards.tostring(sep="\n"), sep="\n")

@@ -112,6 +112,13 @@ def _reach(maps: CubeMaps) -> float:
         for k in (k_fwhm, k_v):
             free = layout.index[c, k]
             bounds = (maps.lower[free], maps.upper[free]) if free >= 0 else (0.0, 0.0)
+            if free >= 0:  # pixels that were fitted again may have had wider ones
+                for facts in maps.meta.get("redone", ()):
+                    low, high = (facts["changes"].get(end) for end in ("lower", "upper"))
+                    bounds = (
+                        min(bounds[0], low[free] if low else np.inf),
+                        max(bounds[1], high[free] if high else -np.inf),
+                    )
             ends.append([layout.offset[c, k] + b for b in bounds])
         width = max(width, 10.0 ** ends[0][1])
         moved = max(moved, *(abs(v) for v in ends[1]))

@@ -9,12 +9,12 @@ from ...fitting import FitFlag, Status
 from ...fitting.batch.descent import Descents, chi2_of, descend
 from ...fitting.batch.impostor import look_alikes
 from ...fitting.batch.judgement import Judgement, judge
-from ...fitting.batch.peak_search import pm_losses, search_pm
+from ...fitting.batch.peak_search import matched_peaks, pm_losses, search_pm
 from ...fitting.batch.valley import flag_valleys
 from ...fitting.levmar import BAD_START, CONVERGED, OUT_OF_EVALUATIONS
 from ...lte.parameters import BOUNDS
 from ...observation.cubes.block import SpectrumBlock
-from .component_search import Limits, better, fit_without_guess
+from .component_search import Limits, better, fit_without_guess, own_part
 from .work import CubeWork
 
 __all__ = ["PixelFits", "fit_pixels", "improve_pixels"]
@@ -185,6 +185,14 @@ def _weighed(
 ) -> Judgement:
     """Judge solutions; where other lines are about, ask whether they only look like a component."""
     judged = judge(work.joint, block, sigma, x, limits)
+    if work.loss == "pm":
+        for c in range(len(work.asked)):
+            rows = np.flatnonzero(judged.detected[:, c])
+            own = own_part(work, x[rows], c) if len(work.asked) > 1 else x[rows]
+            # a fit by peak matching that matches none has only drifted
+            lost = rows[matched_peaks(work.alone[c], block.take(rows), sigma[rows], own) == 0]
+            judged.detected[lost, c] = False
+            judged.flags[lost, c] |= FitFlag.NOT_DETECTED.value
     doubtful = judged.detected & (work.loss == "pm" or judged.flags & FitFlag.POOR_FIT.value != 0)
     if doubtful.any():
         impostor = look_alikes(work.joint, block, sigma, x, doubtful)

@@ -1,8 +1,8 @@
 """One fit of a cube: what is fitted to what, what its numbers depend on, and what its arrays mean."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...observation.cubes import ObservedCube
 from .blocks import BlockTask, fit_block, reexamine_block
 from .maps import CubeMaps
-from .outcome import Outcome
+from .outcome import Outcome, PixelFlag
 from .schedule import Fitter
 from .selection import CubeNoise, SelectionSettings
 from .starts import Starts
@@ -20,6 +20,7 @@ from .work import CubeWork
 __all__ = ["Plan"]
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,8 @@ class Plan:
             "initial": self.starts.kind,
             "components": [list(label) for label in self.work.labels],
             "free": list(self.work.names),
+            "lower": self.work.joint.lower.tolist(),
+            "upper": self.work.joint.upper.tolist(),
         }
 
     @property
@@ -78,23 +81,58 @@ class Plan:
             "starts": digest.hexdigest(),
         }
 
-    def maps(self, outcome: Outcome, run: Mapping[str, Any]) -> CubeMaps:
-        """The arrays beside what they mean."""
+    @property
+    def pinned(self) -> BoolArray | None:
+        """Where entries of the fit vector are held by maps, (ny, nx, n_free)."""
+        if not self.work.held:
+            return None
+        found = np.zeros((*self.cube.shape, len(self.work.names)), dtype=np.bool_)
+        for h in self.work.held:
+            i = self.work.space.layout.index[h.component, h.parameter]
+            if i >= 0:
+                found[..., i] |= np.isfinite(h.value)
+        return found
+
+    def maps(
+        self,
+        outcome: Outcome,
+        run: Mapping[str, Any],
+        *,
+        first: Mapping[str, Any] | None = None,
+        redone: Sequence[Mapping[str, Any]] = (),
+    ) -> CubeMaps:
+        """The arrays beside what they mean.
+
+        Parameters
+        ----------
+        outcome : Outcome
+        run : mapping
+        first : mapping, optional
+            Settings of the run that the maps began with, where this one only fitted some pixels again.
+        redone : sequence of mapping
+            What was different whenever pixels were fitted again.
+        """
         work, cube = self.work, self.cube
+        settings = self.settings if first is None else first
+        lower, upper = (np.array(settings[end], dtype=np.float64) for end in ("lower", "upper"))
+        n = work.space.n_free
         return CubeMaps.build(
             outcome,
             cube.frame,
-            work.space,
+            replace(work.space, lower=lower[:n], upper=upper[:n]),
             work.labels,
             free=work.names,
-            lower=work.joint.lower,
-            upper=work.joint.upper,
+            lower=lower,
+            upper=upper,
             wcs=cube.wcs,
             beam=cube.beam_header(),
-            region=cube.region,
+            pinned=self.pinned,
+            region=(outcome["flags"] & PixelFlag.OUTSIDE_REGION)
+            == 0,  # what was redone outside is asked for, too
             meta={
                 "label": cube.label,
-                "settings": self.settings,
+                "settings": dict(settings),
+                **({"redone": [dict(facts) for facts in redone]} if redone else {}),
                 "noise": {
                     "sigma_K": [float(s) for s in self.noise.sigma],
                     "smoothing": [float(s) for s in self.noise.smoothing],

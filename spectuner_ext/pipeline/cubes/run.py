@@ -1,6 +1,7 @@
 """Run a fit over a map, stage after stage, block after block; everything finished is stored."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .outcome import FIELDS, Outcome, PixelFlag, Sizes, empty_outcome
 from .schedule import Fitter
 from .store import Store
 
-__all__ = ["redo_pixels", "run_stages", "stored_maps"]
+__all__ = ["redo_pixels", "redone_of", "run_stages", "stored_maps"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -124,6 +125,7 @@ def redo_pixels(
     *,
     starts: FloatArray | None = None,
     replace: bool = False,
+    facts: Mapping[str, Any] | None = None,
     workers: int | None = None,
     client: Any = None,
     progress: BlockProgress | None = None,
@@ -138,6 +140,8 @@ def redo_pixels(
     wanted : array of bool, (ny, nx)
     replace : bool
         Take the new fit even if its loss is higher.
+    facts : mapping, optional
+        JSON-like, kept beside what is stored; see `redone_of`.
 
     Returns
     -------
@@ -160,9 +164,15 @@ def redo_pixels(
         return kept
 
     jobs = stages.first_jobs(layout, wanted, starts)
+    store.describe(f"{REDO}_{number}", facts or {})
     run_stage(run, f"{REDO}_{number}", wanted, jobs, means, chosen)
     _warn_of(run)
     return run
+
+
+def redone_of(store: Store) -> list[dict[str, Any]]:
+    """Facts of every time that pixels of a stored run were fitted again, in order."""
+    return [store.description(stage) for stage in _in_order(store) if stage.startswith(REDO)]
 
 
 def _empty_maps(region: BoolArray, sizes: Sizes) -> Outcome:

@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ...errors import InputError, SpectunerError, SpectunerWarning, require
 from .identity import FORMAT, MARK, attributes_of, hold, read_settings, refuse_other, version
 from .layout import Layout
+from .memory_store import MemoryStore, Store
 from .outcome import FIELDS, Outcome, Sizes, empty_outcome
 
 __all__ = ["MemoryStore", "Store", "ZarrStore"]
@@ -30,57 +31,6 @@ WRITTEN = 1 << 32
 
 HANDS = 8
 """Files that are read or written at the same time."""
-
-
-class Store(Protocol):
-    """Where the outcome of a block goes, by stage and number of the block."""
-
-    def get(self, stage: str, number: int) -> Outcome | None:
-        """Arrays (rows, columns, ...) of a block, or None where nothing whole was stored."""
-
-    def put(self, stage: str, number: int, outcome: Outcome) -> None:
-        """Store a block; once this returns, it stays."""
-
-    def errors(self, stage: str) -> dict[int, str]:
-        """What went wrong, by number of the block."""
-
-    def note_error(self, stage: str, number: int, message: str) -> None:
-        """Keep what went wrong in a block."""
-
-    def stages(self) -> list[str]:
-        """Names of the stages that hold something, in order of their names."""
-
-    def close(self) -> None:
-        """Let go of the store."""
-
-
-class MemoryStore:
-    """A store that lives as long as the process; it keeps nothing, because the maps of a run are in memory anyway."""
-
-    def __init__(self) -> None:
-        self._errors: dict[str, dict[int, str]] = {}
-
-    def get(self, stage: str, number: int) -> Outcome | None:
-        """Nothing: see the class."""
-        return None
-
-    def put(self, stage: str, number: int, outcome: Outcome) -> None:
-        """Do nothing: see the class."""
-
-    def errors(self, stage: str) -> dict[int, str]:
-        """What went wrong, by number of the block."""
-        return dict(sorted(self._errors.get(stage, {}).items()))
-
-    def note_error(self, stage: str, number: int, message: str) -> None:
-        """Keep what went wrong in a block."""
-        self._errors.setdefault(stage, {})[number] = message
-
-    def stages(self) -> list[str]:
-        """No names: nothing is kept."""
-        return []
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class ZarrStore:
@@ -244,6 +194,25 @@ class ZarrStore:
             self._group(stage).update_attributes({"errors": {str(k): known[k] for k in sorted(known)}})
         except OSError as error:
             raise _unwritable(self.path, f"noting an error of {stage}", error) from error
+
+    def describe(self, stage: str, facts: Mapping[str, Any]) -> None:
+        """Keep what a stage is, in its attributes; begins the stage.
+
+        Raises
+        ------
+        SpectunerError
+            If it cannot be written.
+        """
+        try:
+            if self._opened(stage) is None:
+                self._create(stage)
+            self._group(stage).update_attributes({"facts": dict(facts)})
+        except OSError as error:
+            raise _unwritable(self.path, f"beginning {stage}", error) from error
+
+    def description(self, stage: str) -> dict[str, Any]:
+        """What was kept of a stage."""
+        return {} if self._opened(stage) is None else dict(self._group(stage).attrs.get("facts", {}))
 
     def stages(self) -> list[str]:
         """Names of the stages that hold something, in order of their names."""

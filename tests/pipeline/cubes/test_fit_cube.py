@@ -18,6 +18,7 @@ from spectuner_ext.pipeline.cubes import fit_cube as module
 from spectuner_ext.pipeline.cubes.fit_cube import fit_cube
 from spectuner_ext.pipeline.cubes.map_files import write_maps
 from spectuner_ext.pipeline.cubes.outcome import NOT_FITTED, PixelFlag
+from spectuner_ext.pipeline.cubes.pixel_spectrum import spectrum_of
 from spectuner_ext.pipeline.cubes.simulate import simulate_cube
 from spectuner_ext.pipeline.spectrum import fit_spectrum
 
@@ -261,6 +262,12 @@ def test_a_parameter_can_be_held_at_a_map(cube, database):
     np.testing.assert_allclose(done.quantity("CH3OH", "T_ex").value[held], t_ex[held], rtol=1e-12)
     assert np.isnan(done.error("CH3OH", "T_ex").value[held]).all()
     assert np.isfinite(done.error("CH3OH", "T_ex").value[good & ~held]).all()
+    assert done.held("CH3OH", "T_ex") is None
+    np.testing.assert_array_equal(done.held_where("CH3OH", "T_ex"), np.isfinite(t_ex))
+    assert done.held_where("CH3OH", "fwhm").all()
+    assert not done.held_where("CH3OH", "N_tot").any()
+    one = spectrum_of(done, cube, *np.argwhere(held)[0], database=database)
+    assert np.isnan(one["parameters"]["T_ex_err"][0].value)
 
 
 def test_redone_pixels_lie_on_top_of_the_result(maps, cube, database, tmp_path):
@@ -279,11 +286,95 @@ def test_redone_pixels_lie_on_top_of_the_result(maps, cube, database, tmp_path):
     same(resumed, stored)
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_bounds_and_settings_stay_those_of_the_first_fit(maps, cube, database, tmp_path, stored):
+    """What was different for the pixels that were fitted again is told beside them, also after a resume."""
+    where = {"store": tmp_path / "s"} if stored else {"onto": maps}
+    if stored:
+        fitted(cube, database, **where)
+    wanted = np.zeros(SHAPE, dtype=bool)
+    wanted[4, 3] = True
+    other = {"bounds": {"T_ex": (10.0, 30.0)}, "noise_from": "cube", "replace": True, "note": {"why": "cold"}}
+    again = fitted(cube, database, redo=wanted, **where, **other)
+    where = {"store": tmp_path / "s"} if stored else {"onto": again}
+    twice = fitted(cube, database, redo=wanted, **where, ninit=100)
+    assert again.outcome["theta"][4, 3, 0, 1] <= 30.0 + 1e-9
+    for done in (again, twice):
+        np.testing.assert_array_equal(done.lower, maps.lower)
+        np.testing.assert_array_equal(done.space.upper, maps.space.upper)
+        assert done.meta["settings"] == maps.meta["settings"]
+    first, second = twice.meta["redone"]
+    assert again.meta["redone"] == [first]
+    assert first["note"] == {"why": "cold"}
+    assert (first["n_pixel"], first["replace"], second["replace"]) == (1, True, False)
+    assert set(first["changes"]) == {"bounds", "lower", "upper", "selection"}
+    assert first["changes"]["upper"][1] == 30.0
+    assert second["changes"] == {"ninit": 100}
+    if stored:
+        resumed = fitted(cube, database, store=tmp_path / "s", resume=True)
+        assert resumed.meta["redone"] == twice.meta["redone"]
+        assert resumed.meta["settings"] == maps.meta["settings"]
+    assert "redone" not in maps.meta
+
+
+def test_a_pixel_outside_the_region_that_is_redone_counts_as_asked_for(maps, cube, scene, database, tmp_path):
+    region = np.zeros(SHAPE, dtype=bool)
+    region[2:5, 2:5] = True
+    part = observe_cube(list(scene.files), region=region)
+    wanted = np.zeros(SHAPE, dtype=bool)
+    wanted[5, 5] = True
+    fitted(part, database, store=tmp_path / "s")
+    done = fitted(part, database, store=tmp_path / "s", redo=wanted)
+    resumed = fitted(part, database, store=tmp_path / "s", resume=True)
+    for one in (done, resumed):
+        np.testing.assert_array_equal(one.region, region | wanted)
+        np.testing.assert_array_equal(one.region, ~one.flagged(PixelFlag.OUTSIDE_REGION))
+        assert one.fitted[5, 5]
+
+
+def test_other_held_values_are_refused_in_a_redo(cube, database):
+    held = {"fixed": {"T_ex": 100.0}}
+    before = fitted(cube, database, **held)
+    wanted = np.zeros(SHAPE, dtype=bool)
+    wanted[4, 3] = True
+    with pytest.raises(
+        InputError, match=r"^onto: the maps has other held values|^onto: .* other held values"
+    ):
+        fitted(cube, database, redo=wanted, onto=before, fixed={"T_ex": 50.0})
+    map_of = np.full(SHAPE, 100.0)
+    with pytest.raises(
+        InputError, match=r"^onto: .* other maps of held values|^onto: .* other free parameters"
+    ):
+        fitted(cube, database, redo=wanted, onto=before, fixed={"T_ex": map_of})
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_sweeps": -1}, "^max_sweeps: needs a number from 0"),
-        ({"workers": 0}, "^workers: needs at least 1"),
+        ({"max_sweeps": -1}, "^max_sweeps: needs a whole number from 0 up, got -1"),
+        ({"max_sweeps": 1.5}, "^max_sweeps: needs a whole number"),
+        ({"max_sweeps": "a"}, "^max_sweeps: needs a whole number"),
+        ({"workers": 0}, "^workers: needs a whole number from 1 up"),
+        ({"workers": 1.5}, "^workers: needs a whole number"),
+        ({"ninit": 2.5}, "^ninit: needs a whole number from 1 up"),
+        ({"ninit": 0}, "^ninit: needs a whole number from 1 up"),
+        ({"ninit": True}, "^ninit: needs a whole number from 1 up, got True"),
+        ({"seed": "a"}, "^seed: needs a whole number from 0 up"),
+        ({"seed": -1}, "^seed: needs a whole number from 0 up"),
+        ({"noise_factor": -1}, "^noise_factor: needs a number above 0, got -1"),
+        ({"noise_factor": "a"}, "^noise_factor: needs a number, got 'a'"),
+        ({"noise_factor": np.inf}, "^noise_factor: needs a number, got inf"),
+        ({"rel_height": 2}, "^rel_height: needs a number above 0 to 1, got 2"),
+        ({"rel_height": 0}, "^rel_height: needs a number above 0 to 1, got 0"),
+        ({"offset": -1}, "^offset: needs a number from 0 up"),
+        ({"offset": "a"}, "^offset: needs a number, got 'a'"),
+        ({"min_peaks": "a"}, "^min_peaks: needs a number, got 'a'"),
+        ({"min_peaks": np.nan}, "^min_peaks: needs a number, got nan"),
+        ({"progress": 5}, "^progress: needs a function of a report, got 5"),
+        ({"store": 5}, "^store: needs the path of a folder, got 5"),
+        ({"redo": np.ones(SHAPE, dtype=bool), "onto": 5}, "^onto: needs the maps of an earlier fit"),
+        ({"client": 5, "workers": None}, "^client: needs a distributed.Client"),
+        ({"note": {}}, "^note: goes with redo"),
         ({"client": "tcp://x:1"}, "^workers: .* a client has workers of its own"),
         ({"resume": True}, "^resume: needs store"),
         ({"overwrite": True}, "^overwrite: needs store"),
@@ -333,6 +424,23 @@ def test_maps_that_do_not_fit_are_refused(maps, cube, scene, database, tmp_path)
         fitted(cube, database, onto=maps, redo=region, fixed={"T_ex": 100.0})
     with pytest.raises(InputError, match=r"^initial: .* of which nothing is fitted"):
         fitted(cube, database, initial=dataclasses.replace(maps, components=(("H2O", 1),)))
+
+
+@pytest.mark.parametrize(
+    ("species", "message"),
+    [
+        ("CH3OH", r"^species: needs a list of names, such as \['CH3OH'\], got 'CH3OH'"),
+        (5, "^species: needs a list of names"),
+        ([5], "^species: needs names"),
+        ([""], "^species: needs names"),
+        ([], "^species: give at least one name"),
+        (["unobtainium"], "^species: the database has no entry 'unobtainium'"),
+        (["CH3OH", "CH3OH"], "^species: CH3OH;v=0; is given more than once"),
+    ],
+)
+def test_species_that_are_none_are_refused(cube, database, species, message):
+    with pytest.raises(InputError, match=message):
+        fit_cube(cube, species, database)
 
 
 def test_an_unknown_species_is_refused_before_anything_is_stored(cube, database, tmp_path):

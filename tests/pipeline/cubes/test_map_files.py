@@ -34,6 +34,7 @@ VARIANTS = {
         "n": 1,
     },
     "one pixel": {"ny": 2, "nx": 1},
+    "held by a map": {"n": 1, "pinned": np.arange(7 * 9 * 5).reshape(7, 9, 5) % 7 == 1},
 }
 
 
@@ -43,6 +44,9 @@ def same_bits(mine, theirs):
         assert a.dtype == b.dtype, name
         assert a.shape == b.shape, name
         assert a.tobytes() == b.tobytes(), name
+    assert (mine.pinned is None) == (theirs.pinned is None)
+    if mine.pinned is not None:
+        assert_array_equal(mine.pinned, theirs.pinned)
     for name in ("lower", "upper", "region"):
         assert getattr(mine, name).tobytes() == getattr(theirs, name).tobytes(), name
     for name in ("components", "free", "windows", "beam", "meta"):
@@ -175,6 +179,26 @@ def test_tables_of_parameters_and_windows(make_maps, tmp_path):
         assert list(fit["name"][-2:]) == ["offset 1", "offset 2"]
         assert list(windows["extension"]) == ["SPW_25", "SPW_26"]
         assert windows["low_MHz"][0] == 216_000.0 - 0.25
+
+
+def test_parameters_that_a_map_held_do_not_look_free(make_maps, tmp_path):
+    pinned = np.zeros((6, 7, 10), dtype=bool)
+    pinned[:3, :, 6] = True  # T_ex of the second component
+    maps = make_maps(6, 7, 2, pinned=pinned)
+    files = write_maps(tmp_path / "m", maps, plots=False)
+    with fits.open(files["maps"]) as hdus:
+        assert_array_equal(hdus["HELD"].data.astype(bool), np.moveaxis(pinned, -1, 0))
+        by_map = hdus["PARAMETERS"].data["by_map"].reshape(2, 5)
+    expected = np.zeros((2, 5), dtype=int)
+    expected[1, 1] = np.count_nonzero(maps.fitted[:3])
+    assert 0 < expected[1, 1] < np.count_nonzero(maps.fitted)
+    assert_array_equal(by_map, expected)
+    for one in (maps, read_maps(tmp_path / "m")):
+        assert_array_equal(one.held_where("CH3OCHO", "T_ex"), pinned[..., 6])
+        assert not one.held_where("CH3OH", "T_ex").any()
+        assert one.held("CH3OCHO", "T_ex") is None
+    with pytest.raises(InputError, match=r"^pinned: has shape \(6, 7, 3\)"):
+        make_maps(6, 7, 2, pinned=pinned[..., 6:9])
 
 
 def test_summary_is_a_table_with_units(written):

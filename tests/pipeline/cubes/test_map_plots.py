@@ -95,6 +95,28 @@ def test_panels_say_why_they_are_empty(make_maps):
     assert not held.varies
 
 
+def test_what_a_map_held_is_drawn_as_held(make_maps):
+    """With its value and a remark, not hatched as if it had been lost."""
+    pinned = np.zeros((8, 8, 5), dtype=bool)
+    pinned[..., 1] = True
+    maps = make_maps(8, 8, 1, pinned=pinned)
+    maps.outcome["error"][..., 0, 1] = np.nan
+    good = maps.good("CH3OH")
+    panel = parameter_panel(maps, "CH3OH", "T_ex")
+    assert not panel.loose.any()
+    np.testing.assert_array_equal(np.isfinite(panel.values), good)
+    assert panel.remark == "held at a map"
+    assert not maps.determined("CH3OH", "T_ex").any()
+    assert parameter_panel(maps, "CH3OH", "fwhm").remark == ""
+    pinned[4:] = False
+    maps = make_maps(8, 8, 1, pinned=pinned)
+    maps.outcome["error"][:5, :, 0, 1] = np.nan
+    panel = parameter_panel(maps, "CH3OH", "T_ex")
+    np.testing.assert_array_equal(panel.loose[4], good[4])
+    assert not panel.loose[:4].any()
+    assert panel.remark == f"held at a map\nin {np.count_nonzero(good[:4])} pixels"
+
+
 def test_without_a_beam_the_filling_factor_is_drawn(make_maps):
     panel = parameter_panel(make_maps(4, 4, 1, beam=False), "CH3OH", "source_size")
     assert panel.title == "filling factor"
