@@ -78,7 +78,7 @@ def show_cost(title, row):
     n, s = row["n_pixel"], row["seconds"]
     print(
         f"\n{title}: fit {1e3 * s['fit'] / n:.3f} ms CPU per pixel ({s['fit']:.1f} s for {n}; of it sweeps "
-        f"{s['sweeps']:.1f} s, judging {s['judgement'] + s['valleys'] + s['limits']:.1f} s), "
+        f"{s['sweeps']:.1f} s, judging {s['judgement'] + s['limits']:.1f} s), "
         f"{row['evaluations']:.0f} evaluations per pixel\n"
         f"  reading {s['reading']:.2f} s, preprocessing {s['noise'] + s['examine']:.2f} s (noise of the cube "
         f"{s['noise']:.2f}), templates {s['templates']:.2f} s; all {row['cpu']:.1f} s CPU; peak memory "

@@ -4,10 +4,12 @@ import time
 
 import numpy as np
 from cubes_data import observed
+from cubes_stopwatch import Stopwatch
 
 from spectuner_ext.fitting.batch.descent import chi2_of
 from spectuner_ext.fitting.batch.peak_search import pm_losses
 from spectuner_ext.fitting.result import FitFlag
+from spectuner_ext.pipeline.cubes import pixel_fit
 from spectuner_ext.pipeline.cubes.pixel_fit import fit_pixels
 from spectuner_ext.pipeline.cubes.selection import SelectionSettings, cube_noise, examine
 from spectuner_ext.pipeline.cubes.truth import read_truth
@@ -95,12 +97,18 @@ def fit_picked(loss, clip):
 
 
 def time_picked(loss, stratum):
-    """CPU seconds per pixel of the drawn pixels of one stratum, as part of a block of ordinary size."""
+    """CPU seconds per pixel of the drawn pixels of one stratum, as part of a block of ordinary size.
+
+    Judging is the part that the peer does not do: errors, flags, detection.
+    """
     own = np.flatnonzero(state["stratum"] == stratum)
     rows = np.tile(own, -(-BLOCK // own.size))
-    start = time.process_time()
-    fit_pixels(state["works"][loss, False], state["block"].take(rows), state["sigma"][rows])
-    return {"seconds": (time.process_time() - start) / rows.size}
+    block, sigma, watch = state["block"].take(rows), state["sigma"][rows], Stopwatch()
+    with watch.watching((pixel_fit, "_judged", "judging")):
+        start = time.process_time()
+        fit_pixels(state["works"][loss, False], block, sigma)
+        seconds = time.process_time() - start
+    return {"seconds": seconds / rows.size, "judging": watch.seconds["judging"] / rows.size}
 
 
 def judge_picked(loss, clip, x):

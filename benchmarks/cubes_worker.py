@@ -1,13 +1,13 @@
 """Our side of the benchmarks of cubes; see `worker` for how it is asked. A process answers for one cube."""
 
 import time
-from contextlib import contextmanager
 
 import numpy as np
 from cubes_data import enlarge, make, observed
 from cubes_joint import blend_table
 from cubes_pixels import fit_picked, judge_picked, pick, time_picked
 from cubes_quality import chi2_ends, flag_table, groups_of, pm_ends, pull_table, share_table
+from cubes_stopwatch import Stopwatch
 from worker import serve
 
 import spectuner_ext.pipeline.cubes.fit_cube as fit_module
@@ -32,37 +32,6 @@ def memory():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
 
 
-class Stopwatch:
-    """CPU time of the calling thread in chosen functions, which are replaced by timed ones."""
-
-    def __init__(self):
-        self.seconds = {}
-
-    @contextmanager
-    def watching(self, *places):
-        """Time ``(owner, attribute, name)`` until the end of the block."""
-        kept = [(owner, attribute, vars(owner)[attribute]) for owner, attribute, _ in places]
-        for owner, attribute, name in places:
-            setattr(owner, attribute, self._timed(getattr(owner, attribute), name))
-        try:
-            yield self
-        finally:
-            for owner, attribute, original in kept:
-                setattr(owner, attribute, original)
-
-    def _timed(self, function, name):
-        self.seconds.setdefault(name, 0.0)
-
-        def timed(*args, **options):
-            start = time.thread_time()
-            try:
-                return function(*args, **options)
-            finally:
-                self.seconds[name] += time.thread_time() - start
-
-        return timed
-
-
 WATCHED = (
     (ObservedCube, "block", "reading"),
     (fit_module, "cube_noise", "noise"),
@@ -70,8 +39,7 @@ WATCHED = (
     (CubeWork, "build", "templates"),
     (plan, "fit_block", "first"),
     (plan, "reexamine_block", "sweeps"),
-    (pixel_fit, "judge", "judgement"),
-    (pixel_fit, "flag_valleys", "valleys"),
+    (pixel_fit, "_judged", "judgement"),
     (blocks, "upper_limits", "limits"),
 )
 

@@ -43,7 +43,7 @@ HOMES = {
         "spectuner_ext/terms/plots.py",
     ],
     "radio_beam": ["spectuner_ext/observation/cubes/beams.py"],
-    "regions": ["spectuner_ext/observation/cubes/region.py"],
+    "regions": ["spectuner_ext/observation/cubes/region.py", "spectuner_ext/observation/cubes/crtf.py"],
     "reproject": ["spectuner_ext/observation/cubes/grids.py"],
     "spectral_cube": ["spectuner_ext/observation/objects.py", "spectuner_ext/observation/cubes/objects.py"],
     "scipy.optimize": ["spectuner_ext/fitting/local.py"],

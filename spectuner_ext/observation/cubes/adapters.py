@@ -24,7 +24,7 @@ from .observed import ObservedCube
 from .recorded import RecordedCube
 from .region import as_region
 from .sources import read_cubes
-from .windows import CubeWindow
+from .windows import CubeWindow, refuse_twice
 
 __all__ = ["observe_cube"]
 
@@ -137,6 +137,7 @@ def observe_cube(
         made.append(_window(cube, piece, keep, given, name, grid, velocity, background))
     if not made:
         raise InputError("mask: leaves no channel in any window")
+    refuse_twice([m.framed for m in made], [m.source for m in made])
     return _assembled(made, cubes, grid, as_region(region, grid), velocity, tuple(dropped))
 
 

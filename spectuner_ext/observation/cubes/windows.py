@@ -1,16 +1,19 @@
 """Where the spectra of one window come from, and how some pixels of it are read."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
+from ..observation import Window
 from .form import CubeForm, Template
 from .recorded import Float32Array, Planes
 
-__all__ = ["CubeWindow", "Pieces"]
+__all__ = ["CubeWindow", "Pieces", "refuse_twice"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -83,6 +86,24 @@ class CubeWindow:
         position = np.full(high - low, -1, dtype=np.intp)
         position[self.rows[known] - low] = known
         return low, position
+
+
+def refuse_twice(framed: Sequence[Window], sources: Sequence[CubeWindow]) -> None:
+    """Stop where two windows read the same planes of a file: their noise would count as if it were two.
+
+    Raises
+    ------
+    InputError
+    """
+    taken: dict[str, set[int]] = {}
+    for window, source in zip(framed, sources, strict=True):
+        if "file" not in window.notes:
+            continue
+        file = os.path.realpath(str(window.notes["file"]))
+        planes = set(source.rows[source.used & (source.rows >= 0)].tolist())
+        if planes & taken.setdefault(file, set()):
+            raise InputError(f"{file}: the same channels are given twice; give each cube once")
+        taken[file] |= planes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

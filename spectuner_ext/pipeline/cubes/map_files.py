@@ -147,6 +147,7 @@ def read_maps(path: str | os.PathLike[str]) -> CubeMaps:
     >>> maps.quantity("CH3OH", "T_ex")[maps.determined("CH3OH", "T_ex")]  # doctest: +SKIP
     """
     given = Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
+    given = given.with_suffix("") if given.suffix == ".zarr" else given  # the store beside them
     file = given if given.is_file() and given.suffix.lstrip(".") not in SUFFIXES else None
     file = file or _file(products_stem(given), "fits")
     if not file.is_file():

@@ -143,6 +143,9 @@ def test_names(pair, tmp_path):
     assert [w.name for w in observe_cube(pair, names=["a", "b"], spw="b").frame.windows] == ["b"]
     with pytest.raises(InputError, match=r"names: has 1 elements, but the source has 2 cubes"):
         observe_cube(pair, names=["a"])
-    twice = observe_cube([pair[0], pair[0]])
+    (tmp_path / "there").mkdir()
+    namesake = tmp_path / "there" / pair[0].name
+    namesake.write_bytes(pair[0].read_bytes())
+    twice = observe_cube([pair[0], namesake])
     assert [w.name for w in twice.frame.windows] == ["low_1", "low_2"]
     assert len(observe_cube(str(tmp_path / "*.fits")).frame.windows) == 2

@@ -187,3 +187,17 @@ def test_cubes_are_told_from_spectra(write_cube, tmp_path):
     assert not is_cube(None)
     with pytest.raises(InputError, match=r"is not one spectrum"):
         observe(path)
+
+
+def test_a_file_that_is_given_twice(write_cube, tmp_path):
+    path = write_cube()
+    link = tmp_path / "link.fits"
+    link.symlink_to(path)
+    for source in ([path, path], [str(path), str(link)], [path, str(tmp_path / "lin*.fits")]):
+        with pytest.raises(InputError, match=r"line.fits: the same channels are given twice"):
+            observe_cube(source)
+    parts = observe_cube([path, path], chans=["0~9", "10~20"])
+    assert [w.nu.size for w in parts.frame.windows] == [10, 11]
+    copy = tmp_path / "copy.fits"
+    copy.write_bytes(path.read_bytes())
+    assert len(observe_cube([path, copy]).frame.windows) == 2

@@ -78,6 +78,12 @@ def test_any_of_the_names_will_do(make_maps, tmp_path):
         same_bits(read_maps(name), maps)
 
 
+def test_the_name_of_the_store_beside_the_maps_will_do(make_maps, tmp_path):
+    maps = make_maps(4, 5, 1)
+    write_maps(tmp_path / "m", maps, plots=False)
+    same_bits(read_maps(tmp_path / "m.zarr"), maps)
+
+
 def test_numbers_that_json_does_not_know(make_maps, tmp_path):
     maps = make_maps(4, 5, 1, meta={"call": {"a": np.float64(0.1), "b": np.arange(3), "c": tmp_path}})
     write_maps(tmp_path / "fit", maps, plots=False)
