@@ -86,7 +86,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         None,
         "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the "
         "table 'parameters' of an earlier result, or its ECSV file. Of a cube also maps (ny, nx), the "
-        "maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth pixel first.",
+        "maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth row and "
+        "column first.",
         checks.initial,
         of_cubes=checks_cube.initial,
     ),
