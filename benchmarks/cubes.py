@@ -89,7 +89,10 @@ def show_cost(title, row):
 
 
 def show_wall(row):
-    print(f"  two cores: {row['wall']:.1f} s wall, {row['cpu']:.1f} s CPU (with reading and preprocessing)")
+    print(
+        f"  two cores: {row['wall']:.1f} s wall, {row['cpu']:.1f} s CPU (with reading and preprocessing; other "
+        f"processes used {row['others']:.1f} s of CPU meanwhile)"
+    )
 
 
 def show_products(row):

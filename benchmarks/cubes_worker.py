@@ -1,5 +1,6 @@
 """Our side of the benchmarks of cubes; see `worker` for how it is asked. A process answers for one cube."""
 
+import os
 import time
 
 import numpy as np
@@ -44,6 +45,13 @@ WATCHED = (
 )
 
 
+def busy():
+    """CPU seconds that all processes of this machine have used."""
+    with open("/proc/stat") as status:
+        ticks = status.readline().split()[1:9]
+    return (sum(map(int, ticks)) - int(ticks[3]) - int(ticks[4])) / os.sysconf("SC_CLK_TCK")
+
+
 def warm_up(stem, species, loss, windows=None):
     """Fit a few bright and faint pixels, so that compiled code is loaded."""
     shape = observed(stem, windows=windows).shape
@@ -74,7 +82,7 @@ def fit(stem, species, loss, out, workers=1, windows=None, min_peaks=0.0, option
             y0, y1, x0, x1 = report["block"]
             first[y0, y1, x0, x1] = report["outcome"]["loss"]
 
-    start = time.perf_counter(), time.process_time()
+    start = time.perf_counter(), time.process_time(), busy()
     with LineDatabase.open() as database, watch.watching(*(WATCHED if workers == 1 else ())):
         maps = fit_module.fit_cube(
             observed(stem, windows=windows),
@@ -91,6 +99,7 @@ def fit(stem, species, loss, out, workers=1, windows=None, min_peaks=0.0, option
     answer = {
         "wall": wall,
         "cpu": cpu,
+        "others": busy() - start[2] - cpu,
         "n_pixel": int(np.isfinite(maps.outcome["loss"]).sum()),
         "evaluations": float(maps.outcome["n_evaluations"][maps.fitted].mean()),
         "stages": maps.meta["run"].get("stages"),

@@ -16,12 +16,16 @@ from .problem import Problem
 from .result import FitFlag
 from .uncertainty import Uncertainty
 
-__all__ = ["LEAST", "MOVES", "Move", "open_directions"]
+__all__ = ["CAP", "LEAST", "MOVES", "SHARE", "Move", "open_directions"]
 
 FloatArray = NDArray[np.float64]
 
 LEAST = 0.2
 """Part of a move, where a bound cuts it short, that still tells."""
+
+
+SHARE, CAP = 0.2, 16.0
+"""A move must also cost this part of what the error of the fit promises, but no more than four sigma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,21 @@ def open_directions(
         if np.isnan(floor):
             floor = _lowest(problem, x, problem.lower, problem.upper)
         steps = (move.step, -move.step, *([np.inf] if move.farthest else []))
-        if any(_is_flat(problem, x, i, component, move, step, floor) for step in steps):
+        error = float(uncertainty.error[i] * scale)
+        if any(_is_flat(problem, x, i, component, move, step, floor, error) for step in steps):
             found |= move.flag
     return found
 
 
 def _is_flat(
-    problem: Problem, x: FloatArray, i: int, component: int, move: Move, step: float, floor: float
+    problem: Problem,
+    x: FloatArray,
+    i: int,
+    component: int,
+    move: Move,
+    step: float,
+    floor: float,
+    error: float,
 ) -> bool:
     """Whether a move in one direction costs little."""
     layout = problem.space.layout
@@ -117,7 +129,8 @@ def _is_flat(
         start[j] = np.clip(start[j] - np.copysign(moved, step), lower[j], upper[j])
     # a move cut short by a bound may cost less
     misfit = max(floor / max(problem.n_data - problem.n_free, 1), 1.0)
-    allowed = move.rise * misfit * min(moved / move.step, 1.0) ** 2
+    promised = SHARE * (move.step / error) ** 2 if error > 0 else 0.0
+    allowed = max(move.rise, min(promised, CAP)) * misfit * min(moved / move.step, 1.0) ** 2
     return bool(_lowest(problem, start, lower, upper) - floor < allowed)
 
 

@@ -26,6 +26,8 @@ _SAME = 1.0
 """A descent that comes this close in chi2, value and distance, to an end already reached is not followed to it."""
 
 
+_CLEAR, _RIVAL = 100.0, 0.25
+"""Where the best template explains more chi2 than the first, others are tried that explain this part of it."""
 _DESCRIBED, _BRIGHT = 5.0, 0.05
 """One descent is enough where chi2 exceeds its expectation by less than this many standard deviations, and these are
 less than that part of what the component explains: another minimum could explain no more than a little of it."""
@@ -94,7 +96,7 @@ def _pick(bank, gain, t_ex, fwhm, v_off, chosen):  # type: ignore[no-untyped-def
     """Numbers of the templates of largest gain that are unlike each other; returns how many there are."""
     n = 0
     while n < chosen.shape[0]:
-        best, at = 0.0, -1
+        best, at = (0.0, -1) if n == 0 or gain[chosen[0]] < _CLEAR else (_RIVAL * gain[chosen[0]], -1)
         for t in range(gain.shape[0]):
             if gain[t] <= best:
                 continue

@@ -16,7 +16,7 @@ _APART = 0.05
 """Candidates closer than this fraction of the box in all variables lead to the same minimum."""
 _WELL = 5.0
 """Chi2 describes the data if it exceeds its expectation by less than this many of its standard deviations, ..."""
-_PEAKS = 5.0
+_PEAKS = 1.0
 """... and says something of peaks if the loss gains this many peaks at the threshold over no model at all."""
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...observation.cubes.block import SpectrumBlock
 from .. import levmar, objective
 from ..result import FitFlag
-from ..valley import LEAST, MOVES, Move
+from ..valley import CAP, LEAST, MOVES, SHARE, Move
 from .judgement import Judgement
 from .pixel import load, own_arrays
 from .problem import BatchProblem
@@ -119,7 +119,11 @@ def _probe(
     start[~asked | ~(moved > LEAST * move.step)] = np.nan
     misfit = np.maximum(floor / np.maximum(judged.n_data - x.shape[1], 1), 1.0)
     # a move cut short by a bound may cost less
-    allowed = move.rise * misfit * np.minimum(moved / move.step, 1.0) ** 2
+    error = judged.error_x[:, i] if logarithmic else judged.error_x[:, i] / (here * np.log(10.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        promised = np.where(error > 0, SHARE * (move.step / error) ** 2, 0.0)
+    rise = np.maximum(move.rise, np.minimum(promised, CAP))
+    allowed = rise * misfit * np.minimum(moved / move.step, 1.0) ** 2
     return _Probe(c, move, start, lower, upper, floor + allowed)
 
 

@@ -25,6 +25,8 @@ IntArray = NDArray[np.int64]
 _GONE = -6.0
 """log10 of the factor below the lower bound of N_tot to which a component that is not there is taken."""
 
+_DESCRIBED = 5.0
+"""Standard deviations by which chi2 may exceed its expectation if nothing but the fitted lines is in the data."""
 _FAR = 0.05
 """A neighbour's solution whose peak-matching loss is this part of the loss above it is not worth a descent."""
 
@@ -193,7 +195,10 @@ def _weighed(
             lost = rows[matched_peaks(work.alone[c], block.take(rows), sigma[rows], own) == 0]
             judged.detected[lost, c] = False
             judged.flags[lost, c] |= FitFlag.NOT_DETECTED.value
-    doubtful = judged.detected & (work.loss == "pm" or judged.flags & FitFlag.POOR_FIT.value != 0)
+    doubtful = judged.detected & (judged.flags & FitFlag.POOR_FIT.value != 0)
+    if work.loss == "pm":
+        spread = np.sqrt(2.0 * np.maximum(judged.n_data, 1))
+        doubtful = judged.detected & (judged.chi2 - judged.n_data > _DESCRIBED * spread)[:, None]
     if doubtful.any():
         impostor = look_alikes(work.joint, block, sigma, x, doubtful)
         judged.detected[impostor] = False
