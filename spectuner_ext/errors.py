@@ -40,7 +40,13 @@ class SpectunerWarning(AstropyUserWarning):  # type: ignore[misc]  # astropy has
     """Something was done that the user should know of, such as an extrapolated partition function."""
 
 
-_EXTRA_OF = {"casadata": "catalogues", "astroquery": "catalogues", "gymnasium": "rl"}
+_EXTRA_OF = {
+    "casadata": "catalogues",
+    "astroquery": "catalogues",
+    "gymnasium": "rl",
+    "dask": "cluster",
+    "distributed": "cluster",
+}
 
 
 def require(module: str, *, extra: str | None = None) -> ModuleType:

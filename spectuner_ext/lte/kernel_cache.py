@@ -26,7 +26,7 @@ _FITTING = (
 )
 _BATCH = (*_FITTING, "fitting/batch/*.py")
 _NOISE = ("observation/noise_kernel.py", "observation/sorted_values.py", "observation/channel_differences.py")
-_CUBES = (*_FITTING, "pipeline/cubes/simulate_kernel.py", "pipeline/cubes/selection_kernel.py")
+_CUBES = (*_FITTING, "pipeline/cubes/*_kernel.py", "pipeline/cubes/flatness.py")
 
 _SOURCES = {"lte": _LTE, "fitting": _FITTING, "batch": _BATCH, "observation": _NOISE, "cubes": _CUBES}
 """Folder to the files whose content decides what is compiled in it."""
