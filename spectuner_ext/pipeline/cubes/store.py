@@ -316,4 +316,4 @@ def _unwritable(path: Path, doing: str, error: OSError) -> SpectunerError:
 
 
 def _zarr() -> Any:
-    return require("zarr", extra="cluster")
+    return require("zarr", extra="all")
