@@ -29,6 +29,8 @@ MAX_MISSING = 0.3
 OPAQUE_TAU = 300.0
 LOOSE_DEX = 0.15
 """Error of log10 of the filling factor above which, if N_tot moves with it, only their product is measured."""
+DESCRIBED = 5.0
+"""Standard deviations by which chi2 may exceed its expectation if nothing but the fitted lines is in the data."""
 POOR_CHI2 = 2.0
 """Reduced chi2 over all channels above which a fit does not describe the spectrum."""
 SHIFTS = np.concatenate([np.linspace(-120.0, -15.0, 80), np.linspace(15.0, 120.0, 80)])
@@ -98,10 +100,23 @@ def detect(problem: Problem, x: FloatArray, component: int) -> Detection:
         and present >= MIN_PRESENT
         and false_alarm <= MAX_FALSE_ALARM
         and missing <= MAX_MISSING * predicted
-        # a fit by peak matching that matches none has only drifted
-        and (problem.loss_name != "pm" or match_peaks(alone, problem.peaks).n_matched > 0)
+        # among lines of others, a fit by peak matching that matches none has only drifted
+        and not (
+            problem.loss_name == "pm" and _is_crowded(problem, rest - alone) and _matches_none(problem, alone)
+        )
     )
     return Detection(bool(detected), significance, present, false_alarm, missing, predicted)
+
+
+def _is_crowded(problem: Problem, residual: FloatArray) -> bool:
+    """Whether more than the fitted lines and the noise is in the data."""
+    chi2 = float(np.sum(problem.fit.data.weight * residual**2))
+    return bool(chi2 - problem.n_data > DESCRIBED * np.sqrt(2.0 * problem.n_data))
+
+
+def _matches_none(problem: Problem, alone: FloatArray) -> bool:
+    """Whether a component meets no observed peak."""
+    return bool(match_peaks(alone, problem.peaks).n_matched == 0)
 
 
 def _without_mean(problem: Problem, spectrum: FloatArray) -> FloatArray:

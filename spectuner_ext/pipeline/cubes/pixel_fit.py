@@ -11,6 +11,7 @@ from ...fitting.batch.impostor import look_alikes
 from ...fitting.batch.judgement import Judgement, judge
 from ...fitting.batch.peak_search import matched_peaks, pm_losses, search_pm
 from ...fitting.batch.valley import flag_valleys
+from ...fitting.diagnosis import DESCRIBED
 from ...fitting.levmar import BAD_START, CONVERGED, OUT_OF_EVALUATIONS
 from ...lte.parameters import BOUNDS
 from ...observation.cubes.block import SpectrumBlock
@@ -25,8 +26,6 @@ IntArray = NDArray[np.int64]
 _GONE = -6.0
 """log10 of the factor below the lower bound of N_tot to which a component that is not there is taken."""
 
-_DESCRIBED = 5.0
-"""Standard deviations by which chi2 may exceed its expectation if nothing but the fitted lines is in the data."""
 _FAR = 0.05
 """A neighbour's solution whose peak-matching loss is this part of the loss above it is not worth a descent."""
 
@@ -187,18 +186,19 @@ def _weighed(
 ) -> Judgement:
     """Judge solutions; where other lines are about, ask whether they only look like a component."""
     judged = judge(work.joint, block, sigma, x, limits)
+    spread = np.sqrt(2.0 * np.maximum(judged.n_data, 1))
+    crowded = judged.chi2 - judged.n_data > DESCRIBED * spread
     if work.loss == "pm":
         for c in range(len(work.asked)):
-            rows = np.flatnonzero(judged.detected[:, c])
+            rows = np.flatnonzero(judged.detected[:, c] & crowded)
             own = own_part(work, x[rows], c) if len(work.asked) > 1 else x[rows]
-            # a fit by peak matching that matches none has only drifted
+            # among lines of others, a fit by peak matching that matches none has only drifted
             lost = rows[matched_peaks(work.alone[c], block.take(rows), sigma[rows], own) == 0]
             judged.detected[lost, c] = False
             judged.flags[lost, c] |= FitFlag.NOT_DETECTED.value
     doubtful = judged.detected & (judged.flags & FitFlag.POOR_FIT.value != 0)
     if work.loss == "pm":
-        spread = np.sqrt(2.0 * np.maximum(judged.n_data, 1))
-        doubtful = judged.detected & (judged.chi2 - judged.n_data > _DESCRIBED * spread)[:, None]
+        doubtful = judged.detected & crowded[:, None]
     if doubtful.any():
         impostor = look_alikes(work.joint, block, sigma, x, doubtful)
         judged.detected[impostor] = False
