@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_a_cube_can_be_given_by_its_files(maps, scene, database):
 
 @pytest.mark.slow
 def test_dask_workers_give_the_same_bits(maps, cube, scene, database):
-    distributed = pytest.importorskip("distributed")
+    distributed = import_module("distributed")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
     ) as cluster:

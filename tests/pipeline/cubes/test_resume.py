@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -245,7 +246,7 @@ OWN = os.getpid()
 @pytest.fixture
 def cluster():
     """Makes clusters of this machine, and ends them."""
-    distributed = pytest.importorskip("distributed")
+    distributed = import_module("distributed")
     made = []
 
     def make(n_workers, threads=1, **settings):
@@ -297,7 +298,7 @@ def test_a_worker_is_killed(cluster, tmp_path, reference, n_workers, portable):
 @pytest.mark.slow
 def test_a_block_that_kills_every_worker_is_left_out_and_told(cluster, tmp_path, reference):
     """Those that waited on the same workers are not blamed."""
-    dask = pytest.importorskip("dask")
+    dask = import_module("dask")
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
         own = cluster(2)
     with pytest.raises(SpectunerError, match=r"^client: 1 block\(s\) ended their workers.*resume=True"):
@@ -308,7 +309,7 @@ def test_a_block_that_kills_every_worker_is_left_out_and_told(cluster, tmp_path,
 
 
 def test_a_worker_without_a_nanny_is_killed(tmp_path, reference):
-    pytest.importorskip("distributed")
+    import_module("distributed")
     with machines(2) as (address, _, workers):
         deadly = {"fatal": ((5, 7),), "marker": tmp_path / "killed"}
         done = run(tmp_path / "s", client=address, behaviour=deadly)
@@ -317,7 +318,7 @@ def test_a_worker_without_a_nanny_is_killed(tmp_path, reference):
 
 
 def test_the_scheduler_is_killed_then_the_run_goes_on_without(tmp_path, reference):
-    pytest.importorskip("distributed")
+    import_module("distributed")
     with machines(1) as (address, scheduler, _):
         told = []
 
@@ -353,8 +354,8 @@ def test_cancel_on_a_cluster(cluster, tmp_path, reference):
 
 
 def test_no_scheduler_answers():
-    dask = pytest.importorskip("dask")
-    pytest.importorskip("distributed")
+    dask = import_module("dask")
+    import_module("distributed")
     silence = pytest.raises(InputError, match=r"^client: no dask scheduler answers at tcp://127.0.0.1:9")
     with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}), silence:
         run(client="tcp://127.0.0.1:9")
