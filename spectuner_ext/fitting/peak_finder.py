@@ -108,14 +108,15 @@ def make_work(n_channel: int, n_window: int = 1, n_observed: int = 0) -> PeakWor
     )
 
 
-@njit(nogil=True, cache=True)
-def _find_tops(x: FloatArray, n: int, work: PeakWork) -> int:
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _find_tops(
+    x: FloatArray, n: int, top: IntArray, left_base: IntArray, right_base: IntArray
+) -> int:
     """Local maxima of `x`, flat ones at their middle, with the two end channels counted as maxima.
 
-    Fills `work.top`, and the valley to the left of each: the last channel of its floor in `work.left_base`,
-    which a walk to the left meets first, and the first one in `work.right_base`.
+    Fills `top`, and the valley to the left of each: the last channel of its floor in `left_base`, which a walk to
+    the left meets first, and the first one in `right_base`.
     """
-    top, left_base, right_base = work.top, work.left_base, work.right_base
     top[0] = 0
     left_base[0] = 0
     right_base[0] = 0
@@ -153,14 +154,21 @@ def _find_tops(x: FloatArray, n: int, work: PeakWork) -> int:
     return n_top
 
 
-@njit(nogil=True, cache=True)
-def _find_minima(x: FloatArray, n_top: int, work: PeakWork) -> None:
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _find_minima(
+    x: FloatArray,
+    n_top: int,
+    top: IntArray,
+    left_base: IntArray,
+    right_base: IntArray,
+    stack: IntArray,
+    left_min: FloatArray,
+    right_min: FloatArray,
+) -> None:
     """Least value on either side of each maximum, up to the next higher one, O(n) by a stack of maxima.
 
-    Fills `work.left_min` and `work.right_min`; `left_base` and `right_base` then say where they are.
+    Fills `left_min` and `right_min`; `left_base` and `right_base` then say where they are.
     """
-    top, left_base, right_base = work.top, work.left_base, work.right_base
-    stack, left_min, right_min = work.stack, work.left_min, work.right_min
     size = 0
     for k in range(n_top):
         base = left_base[k]
@@ -194,7 +202,7 @@ def _find_minima(x: FloatArray, n_top: int, work: PeakWork) -> None:
         size += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def find_peaks(
     x: FloatArray, n: int, height: float, prominence: float, rel_height: float, work: PeakWork
 ) -> int:
@@ -218,96 +226,110 @@ def find_peaks(
     int
         Number of peaks.
     """
-    if n < 3:
-        return 0
-    n_top = _find_tops(x, n, work)
-    _find_minima(x, n_top, work)
+    top, left_base, right_base = work.top, work.left_base, work.right_base
+    left_min, right_min = work.left_min, work.right_min
+    position, prominences = work.position, work.prominence
+    left_index, left_part = work.left_index, work.left_part
+    right_index, right_part = work.right_index, work.right_part
     n_peak = 0
-    for k in range(1, n_top - 1):
-        peak = work.top[k]
-        rise = x[peak] - max(work.left_min[k], work.right_min[k])
-        if x[peak] < height or rise < prominence:
-            continue
-        level = x[peak] - rise * rel_height
-        i = peak
-        while i > work.left_base[k] and level < x[i]:
-            i -= 1
-        j = peak
-        while j < work.right_base[k] and level < x[j]:
-            j += 1
-        work.position[n_peak] = peak
-        work.prominence[n_peak] = rise
-        work.left_index[n_peak] = i
-        work.left_part[n_peak] = (level - x[i]) / (x[i + 1] - x[i]) if x[i] < level else 0.0
-        work.right_index[n_peak] = j
-        work.right_part[n_peak] = (level - x[j]) / (x[j - 1] - x[j]) if x[j] < level else 0.0
-        n_peak += 1
+    if n >= 3:
+        n_top = _find_tops(x, n, top, left_base, right_base)
+        _find_minima(x, n_top, top, left_base, right_base, work.stack, left_min, right_min)
+        for k in range(1, n_top - 1):
+            peak = top[k]
+            rise = x[peak] - max(left_min[k], right_min[k])
+            if x[peak] < height or rise < prominence:
+                continue
+            level = x[peak] - rise * rel_height
+            i = peak
+            while i > left_base[k] and level < x[i]:
+                i -= 1
+            j = peak
+            while j < right_base[k] and level < x[j]:
+                j += 1
+            position[n_peak] = peak
+            prominences[n_peak] = rise
+            left_index[n_peak] = i
+            left_part[n_peak] = (level - x[i]) / (x[i + 1] - x[i]) if x[i] < level else 0.0
+            right_index[n_peak] = j
+            right_part[n_peak] = (level - x[j]) / (x[j - 1] - x[j]) if x[j] < level else 0.0
+            n_peak += 1
     return n_peak
 
 
-@njit(nogil=True, cache=True)
-def _merge(n_peak: int, start: int, work: PeakWork) -> int:
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _merge(
+    n_peak: int,
+    start: int,
+    channel: IntArray,
+    left_index: IntArray,
+    right_index: IntArray,
+    left_part: FloatArray,
+    right_part: FloatArray,
+    fraction_left: FloatArray,
+    fraction_right: FloatArray,
+) -> int:
     """Turn peaks into disjoint spans, in channels of the window that begins at `start`; how many."""
-    n_span = 0
     for k in range(n_peak):
-        i, j = work.left_index[k], work.right_index[k]
+        i, j = left_index[k], right_index[k]
         # The peak's side of a run of inactive channels is the one its contour meets.
-        first = work.channel[i + 1] - 1 if work.channel[i] == GAP else work.channel[i]
-        last = work.channel[j - 1] + 1 if work.channel[j] == GAP else work.channel[j]
-        left = (first - start) + work.left_part[k]
-        right = (last - start) - work.right_part[k]
+        first = channel[i + 1] - 1 if channel[i] == GAP else channel[i]
+        last = channel[j - 1] + 1 if channel[j] == GAP else channel[j]
+        left = (first - start) + left_part[k]
+        right = (last - start) - right_part[k]
         # Spans of nested contours come out of order: insertion keeps them sorted by their left end.
-        slot = n_span
-        while slot > 0 and work.fraction_left[slot - 1] > left:
-            work.fraction_left[slot] = work.fraction_left[slot - 1]
-            work.fraction_right[slot] = work.fraction_right[slot - 1]
+        slot = k
+        while slot > 0 and fraction_left[slot - 1] > left:
+            fraction_left[slot] = fraction_left[slot - 1]
+            fraction_right[slot] = fraction_right[slot - 1]
             slot -= 1
-        work.fraction_left[slot] = left
-        work.fraction_right[slot] = right
-        n_span += 1
+        fraction_left[slot] = left
+        fraction_right[slot] = right
     n_merged = 0
-    for k in range(n_span):
-        left, right = work.fraction_left[k], work.fraction_right[k]
-        if n_merged > 0 and work.fraction_right[n_merged - 1] >= left:
-            work.fraction_right[n_merged - 1] = max(work.fraction_right[n_merged - 1], right)
+    for k in range(n_peak):
+        left, right = fraction_left[k], fraction_right[k]
+        if n_merged > 0 and fraction_right[n_merged - 1] >= left:
+            fraction_right[n_merged - 1] = max(fraction_right[n_merged - 1], right)
         else:
-            work.fraction_left[n_merged] = left
-            work.fraction_right[n_merged] = right
+            fraction_left[n_merged] = left
+            fraction_right[n_merged] = right
             n_merged += 1
     return n_merged
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _frequency(nu: FloatArray, start: int, fraction: float) -> tuple[float, int]:
     """Frequency at a fractional channel, and the first channel at or above it."""
     i = int(fraction)
     part = fraction - i
     i += start
-    if part == 0.0:
-        return nu[i], i
-    value = (nu[i + 1] - nu[i]) * part + nu[i]
-    # Rounding may put it onto a channel centre; the integration nodes depend on which side it is.
-    if value <= nu[i]:
-        return value, i
-    return value, i + 1
+    value = nu[i]
+    if part != 0.0:
+        value = (nu[i + 1] - nu[i]) * part + nu[i]
+        # Rounding may put it onto a channel centre; the integration nodes depend on which side it is.
+        if value > nu[i]:
+            i += 1
+    return value, i
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def add_spans(nu: FloatArray, start: int, n_peak: int, offset: int, work: PeakWork) -> int:
     """Append the merged spans of a window's peaks to those of the windows before; return the new total."""
-    n_merged = _merge(n_peak, start, work)
+    fraction_left, fraction_right = work.fraction_left, work.fraction_right
+    span_left, span_right = work.span_left, work.span_right
+    span_first, span_last = work.span_first, work.span_last
+    n_merged = _merge(
+        n_peak, start, work.channel, work.left_index, work.right_index, work.left_part, work.right_part,
+        fraction_left, fraction_right,
+    )  # fmt: skip
     for k in range(n_merged):
-        left, first = _frequency(nu, start, work.fraction_left[k])
-        right, last = _frequency(nu, start, work.fraction_right[k])
-        work.span_left[offset + k] = left
-        work.span_right[offset + k] = right
-        work.span_first[offset + k] = first
-        work.span_last[offset + k] = last
+        span_left[offset + k], span_first[offset + k] = _frequency(nu, start, fraction_left[k])
+        span_right[offset + k], span_last[offset + k] = _frequency(nu, start, fraction_right[k])
     n_total: int = offset + n_merged
     return n_total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def find_spans(
     nu: FloatArray, x: FloatArray, start: int, stop: int, threshold: float, rel_height: float, work: PeakWork
 ) -> int:
@@ -329,10 +351,10 @@ def find_spans(
     int
         Number of spans.
     """
-    n = stop - start
+    n, value, channel = stop - start, work.value, work.channel
     for i in range(n):
-        work.value[i] = x[start + i]
-        work.channel[i] = start + i
-    n_peak = find_peaks(work.value, n, threshold, threshold, rel_height, work)
+        value[i] = x[start + i]
+        channel[i] = start + i
+    n_peak = find_peaks(value, n, threshold, threshold, rel_height, work)
     n_span: int = add_spans(nu, start, n_peak, 0, work)
     return n_span

@@ -75,20 +75,20 @@ class PeakData(NamedTuple):
     reachable: BoolArray
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _both(
     x: float, i: int, model: FloatArray, nu: FloatArray, observed: FloatArray, use: BoolArray
 ) -> tuple[float, float]:
     """Interpolate data and model at `x`; `i` is the first channel at or above it, masked channels are 0."""
     o, p = observed[i], model[i] if use[i] else 0.0
-    if nu[i] == x:
-        return o, p
-    o_below, p_below = observed[i - 1], model[i - 1] if use[i - 1] else 0.0
-    part = (x - nu[i - 1]) / (nu[i] - nu[i - 1])
-    return o_below + part * (o - o_below), p_below + part * (p - p_below)
+    if nu[i] != x:
+        o_below, p_below = observed[i - 1], model[i - 1] if use[i - 1] else 0.0
+        part = (x - nu[i - 1]) / (nu[i] - nu[i - 1])
+        o, p = o_below + part * (o - o_below), p_below + part * (p - p_below)
+    return o, p
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _match_means(
     left: float,
     right: float,
@@ -105,27 +105,26 @@ def _match_means(
     """
     t_o, t_p = _both(left, first, model, nu, observed, use)
     length = right - left
-    if length <= 0.0:
-        return abs(t_o - t_p), t_o, t_p
-    o_end, p_end = _both(right, last, model, nu, observed, use)
-    x = left
-    error, sum_o, sum_p = 0.0, 0.0, 0.0
-    for i in range(first, last - 1):
-        o_next, p_next = observed[i], model[i] if use[i] else 0.0
-        step = nu[i] - x
-        error += step * (abs(o_next - p_next) + abs(t_o - t_p))
-        sum_o += step * (o_next + t_o)
-        sum_p += step * (p_next + t_p)
-        x, t_o, t_p = nu[i], o_next, p_next
-    step = right - x
-    error += step * (abs(o_end - p_end) + abs(t_o - t_p))
-    sum_o += step * (o_end + t_o)
-    sum_p += step * (p_end + t_p)
-    scale = 0.5 / length
+    error, sum_o, sum_p, scale = abs(t_o - t_p), t_o, t_p, 1.0
+    if length > 0.0:
+        o_end, p_end = _both(right, last, model, nu, observed, use)
+        x = left
+        error, sum_o, sum_p, scale = 0.0, 0.0, 0.0, 0.5 / length
+        for i in range(first, last - 1):
+            o_next, p_next = observed[i], model[i] if use[i] else 0.0
+            step = nu[i] - x
+            error += step * (abs(o_next - p_next) + abs(t_o - t_p))
+            sum_o += step * (o_next + t_o)
+            sum_p += step * (p_next + t_p)
+            x, t_o, t_p = nu[i], o_next, p_next
+        step = right - x
+        error += step * (abs(o_end - p_end) + abs(t_o - t_p))
+        sum_o += step * (o_end + t_o)
+        sum_p += step * (p_end + t_p)
     return scale * error, scale * sum_o, scale * sum_p
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _excess_means(
     left: float,
     right: float,
@@ -140,37 +139,39 @@ def _excess_means(
     """Means over a span of max(0, T_p - T_o), max(0, T_p - threshold) and max(0, T_o - T_p), same nodes."""
     t_o, t_p = _both(left, first, model, nu, observed, use)
     length = right - left
-    if length <= 0.0:
-        return max(0.0, t_p - t_o), max(0.0, t_p - threshold), max(0.0, t_o - t_p)
-    o_end, p_end = _both(right, last, model, nu, observed, use)
-    x = left
-    over, above, under = 0.0, 0.0, 0.0
-    for i in range(first, max(first, last - 1) + 1):
-        if i < last - 1:
-            x_next, o_next, p_next = nu[i], observed[i], model[i] if use[i] else 0.0
-        else:
-            x_next, o_next, p_next = right, o_end, p_end
-        step = x_next - x
-        over += step * (max(0.0, p_next - o_next) + max(0.0, t_p - t_o))
-        above += step * (max(0.0, p_next - threshold) + max(0.0, t_p - threshold))
-        under += step * (max(0.0, o_next - p_next) + max(0.0, t_o - t_p))
-        x, t_o, t_p = x_next, o_next, p_next
-    scale = 0.5 / length
+    over, above, under, scale = max(0.0, t_p - t_o), max(0.0, t_p - threshold), max(0.0, t_o - t_p), 1.0
+    if length > 0.0:
+        o_end, p_end = _both(right, last, model, nu, observed, use)
+        x = left
+        over, above, under, scale = 0.0, 0.0, 0.0, 0.5 / length
+        for i in range(first, max(first, last - 1) + 1):
+            if i < last - 1:
+                x_next, o_next, p_next = nu[i], observed[i], model[i] if use[i] else 0.0
+            else:
+                x_next, o_next, p_next = right, o_end, p_end
+            step = x_next - x
+            over += step * (max(0.0, p_next - o_next) + max(0.0, t_p - t_o))
+            above += step * (max(0.0, p_next - threshold) + max(0.0, t_p - threshold))
+            under += step * (max(0.0, o_next - p_next) + max(0.0, t_o - t_p))
+            x, t_o, t_p = x_next, o_next, p_next
     return scale * over, scale * above, scale * under
 
 
-@njit(nogil=True, cache=True)
-def _isolation(x: float, window: int, data: PeakData) -> float:
-    """Weight of a model peak at `x` [MHz] that meets no observed one: how far it is from those, 0 to 1."""
-    begin, end = data.span_start[window], data.span_start[window + 1]
-    lower, upper = data.nu[data.window_start[window]], data.nu[data.window_start[window + 1] - 1]
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _isolation(
+    x: float, begin: int, end: int, lower: float, upper: float, span_left: FloatArray, span_right: FloatArray
+) -> float:
+    """Weight of a model peak at `x` [MHz] that meets no observed one: how far it is from those, 0 to 1.
+
+    The observed ones are `begin` to `end`, in a window from `lower` to `upper`.
+    """
     k = begin
-    while k < end and 0.5 * (data.span_left[k] + data.span_right[k]) < x:
+    while k < end and 0.5 * (span_left[k] + span_right[k]) < x:
         k += 1
     if k > begin:
-        lower = 0.5 * (data.span_left[k - 1] + data.span_right[k - 1])
+        lower = 0.5 * (span_left[k - 1] + span_right[k - 1])
     if k < end:
-        upper = 0.5 * (data.span_left[k] + data.span_right[k])
+        upper = 0.5 * (span_left[k] + span_right[k])
     below, above = x - lower, upper - x
     if begin == end:
         distance = max(below, above)
@@ -184,17 +185,18 @@ def _isolation(x: float, window: int, data: PeakData) -> float:
     return weight
 
 
-@njit(nogil=True, cache=True)
-def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
-    """Sum of l_k over the overlaps of observed and model spans; marks both spans of each."""
-    nu, t_o, use = data.nu, data.data, data.use
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
+def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> tuple[float, int]:
+    """Sum of l_k over the overlaps of observed and model spans, and how many observed ones; marks both of each."""
+    nu, t_o, use, weight = data.nu, data.data, data.use, data.weight
+    o_start, p_start, observed_hit, span_hit = data.span_start, work.span_start, work.observed_hit, work.span_hit
     o_left, o_right, o_first, o_last = data.span_left, data.span_right, data.span_first, data.span_last
     p_left, p_right, p_first, p_last = work.span_left, work.span_right, work.span_first, work.span_last
-    total = 0.0
-    for w in range(data.threshold.size):
+    total, n_matched = 0.0, 0
+    for w in range(weight.shape[0]):
         loss = 0.0
-        o, o_end = data.span_start[w], data.span_start[w + 1]
-        p, p_end = work.span_start[w], work.span_start[w + 1]
+        o, o_end = o_start[w], o_start[w + 1]
+        p, p_end = p_start[w], p_start[w + 1]
         while o < o_end and p < p_end:
             left, first = o_left[o], o_first[o]
             if p_left[p] > left:
@@ -203,8 +205,10 @@ def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
             if p_right[p] < right:
                 right, last = p_right[p], p_last[p]
             if left <= right:
-                work.observed_hit[o] = True
-                work.span_hit[p] = True
+                if not observed_hit[o]:
+                    n_matched += 1
+                observed_hit[o] = True
+                span_hit[p] = True
                 error, observed, predicted = _match_means(left, right, first, last, model, nu, t_o, use)
                 widths = (o_right[o] - o_left[o]) + (p_right[p] - p_left[p])
                 dice = 2.0 * (right - left) / widths if widths > 0.0 else 0.0
@@ -214,30 +218,36 @@ def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
                 o += 1
             else:
                 p += 1
-        total += data.weight[w] * loss
-    return total
+        total += weight[w] * loss
+    return total, n_matched
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _absent_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     """Sum over the model spans that meet no observed one, kept in `work.span_error`."""
-    nu, t_o, use = data.nu, data.data, data.use
+    nu, t_o, use, weight, threshold = data.nu, data.data, data.use, data.weight, data.threshold
+    window_start, o_start, o_left, o_right = data.window_start, data.span_start, data.span_left, data.span_right
+    p_start, span_hit, span_error = work.span_start, work.span_hit, work.span_error
+    p_left, p_right, p_first, p_last = work.span_left, work.span_right, work.span_first, work.span_last
     total = 0.0
-    for w in range(data.threshold.size):
-        for p in range(work.span_start[w], work.span_start[w + 1]):
-            work.span_error[p] = 0.0
-            if work.span_hit[p]:
+    for w in range(weight.shape[0]):
+        for p in range(p_start[w], p_start[w + 1]):
+            span_error[p] = 0.0
+            if span_hit[p]:
                 continue
-            left, right = work.span_left[p], work.span_right[p]
+            left, right = p_left[p], p_right[p]
             over, above, _ = _excess_means(
-                left, right, work.span_first[p], work.span_last[p], data.threshold[w], model, nu, t_o, use
+                left, right, p_first[p], p_last[p], threshold[w], model, nu, t_o, use
             )
-            work.span_error[p] = _isolation(0.5 * (left + right), w, data) * min(over, above)
-            total += data.weight[w] * work.span_error[p]
+            lower, upper = nu[window_start[w]], nu[window_start[w + 1] - 1]
+            middle = 0.5 * (left + right)
+            isolation = _isolation(middle, o_start[w], o_start[w + 1], lower, upper, o_left, o_right)
+            span_error[p] = isolation * min(over, above)
+            total += weight[w] * span_error[p]
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def _missed_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     """Sum over the reachable observed spans that meet no model span of the mean of max(0, T_o - T_p)."""
     nu, t_o, use = data.nu, data.data, data.use
@@ -253,21 +263,23 @@ def _missed_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always", nogil=True, cache=True, _nrt=False)
 def _sweep(
     model: FloatArray, intervals: IntArray, n_interval: int, data: PeakData, work: PeakWork
 ) -> tuple[float, int]:
     """Find the spans of the model in every window; returns the mean absolute error and their number."""
     value, channel = work.value, work.channel
     observed, use, window_start = data.data, data.use, data.window_start
-    n_window = data.threshold.size
+    data_sum, weight, n_used, thresholds = data.data_sum, data.weight, data.n_used, data.threshold
+    span_start, nu = work.span_start, data.nu
+    n_window = thresholds.shape[0]
     l_mae = 0.0
     n_span = 0
-    work.span_start[0] = 0
+    span_start[0] = 0
     k = 0
     for w in range(n_window):
         start, stop = window_start[w], window_start[w + 1]
-        difference = data.data_sum[w]
+        difference = data_sum[w]
         n = 0
         done = start  # channels before this one are in the buffer, or stand behind one zero
         highest = 0.0
@@ -285,20 +297,20 @@ def _sweep(
                 n += 1
             done = intervals[k, 1]
             k += 1
-        l_mae += data.weight[w] * difference / data.n_used[w]
-        threshold = data.threshold[w]
+        l_mae += weight[w] * difference / n_used[w]
+        threshold = thresholds[w]
         if highest >= threshold:
             if done < stop:
                 value[n] = 0.0
                 channel[n] = GAP
                 n += 1
             n_peak = find_peaks(value, n, threshold, threshold, data.rel_height, work)
-            n_span = add_spans(data.nu, start, n_peak, n_span, work)
-        work.span_start[w + 1] = n_span
+            n_span = add_spans(nu, start, n_peak, n_span, work)
+        span_start[w + 1] = n_span
     return l_mae / n_window, n_span
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def pm_loss(
     model: FloatArray, intervals: IntArray, n_interval: int, data: PeakData, work: PeakWork
 ) -> tuple[float, float, float, int]:
@@ -331,15 +343,15 @@ def pm_loss(
         Observed spans that the model meets.
     """
     l_mae, n_span = _sweep(model, intervals, n_interval, data, work)
-    work.span_hit[:n_span] = False
-    work.observed_hit[:] = False
-    l_peak = 0.0
+    span_hit, observed_hit = work.span_hit, work.observed_hit
+    for p in range(n_span):
+        span_hit[p] = False
+    for o in range(data.span_start[data.weight.shape[0]]):
+        observed_hit[o] = False
+    l_peak, n_matched = 0.0, 0
     if n_span > 0:
-        l_peak += _match_loss(model, data, work)
+        l_peak, n_matched = _match_loss(model, data, work)
         l_peak += _absent_loss(model, data, work)
     if data.missed_penalty > 0.0:
         l_peak += data.missed_penalty * _missed_loss(model, data, work)
-    n_matched = 0
-    for hit in work.observed_hit:
-        n_matched += hit
     return l_mae + l_peak, l_mae, l_peak, n_matched

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..lte.parameters import PARAMETERS
+from .posterior import Posterior
 from .solution import Status
 
 __all__ = ["PARAMETERS", "FitFlag", "FitResult", "Status"]
@@ -90,6 +91,8 @@ class FitResult:
         Best loss so far, for plotting.
     message : str
     extra : mapping
+    posterior : tuple of Posterior
+        What a trained network takes for likely, for each species by itself; empty without one.
     """
 
     species: tuple[str, ...]
@@ -120,3 +123,4 @@ class FitResult:
     trace: FloatArray
     message: str = ""
     extra: Mapping[str, object] = field(default_factory=dict)
+    posterior: tuple[Posterior, ...] = ()

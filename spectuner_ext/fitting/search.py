@@ -16,7 +16,7 @@ from .problem import Problem
 from .proposal import propose
 from .solution import Solution, Status
 
-__all__ = ["distinct", "solve_auto", "solve_blocks", "solve_multistart"]
+__all__ = ["distinct", "distinct_rows", "polish", "solve_auto", "solve_blocks", "solve_multistart"]
 
 FloatArray = NDArray[np.float64]
 Local = Callable[[Problem, FloatArray], Solution]
@@ -125,15 +125,22 @@ def distinct(
     draws: FloatArray, losses: FloatArray, n: int, width: FloatArray, apart: float = 0.05
 ) -> FloatArray:
     """Best n rows of `draws` that differ from each other by more than `apart` of the box in some variable."""
-    chosen: list[FloatArray] = []
+    return draws[distinct_rows(draws, losses, n, width, apart)]
+
+
+def distinct_rows(
+    draws: FloatArray, losses: FloatArray, n: int, width: FloatArray, apart: float = 0.05
+) -> NDArray[np.intp]:
+    """Positions of what `distinct` returns; fewer than n where the losses of the others are not finite."""
+    chosen: list[np.intp] = []
     for i in np.argsort(losses):
         if not np.isfinite(losses[i]):
             break
-        if all(np.max(np.abs(draws[i] - other) / width) > apart for other in chosen):
-            chosen.append(draws[i])
+        if all(np.max(np.abs(draws[i] - draws[k]) / width) > apart for k in chosen):
+            chosen.append(i)
             if len(chosen) == n:
                 break
-    return np.array(chosen)
+    return np.array(chosen, dtype=np.intp)
 
 
 def _chi2_round(
@@ -207,7 +214,7 @@ def solve_multistart(
     ninit: int = 50,
     start: FloatArray | None = None,
 ) -> Solution:
-    """One local descent from the best of `ninit` draws (Spectuner-D1 section II.6), or from a given start.
+    """One local descent from the best of `ninit` draws (Spectuner-D1 section II.6), or of given starts.
 
     Parameters
     ----------
@@ -215,10 +222,10 @@ def solve_multistart(
     rng : numpy Generator
     local : callable
     ninit : int
-    start : array, (n_free,), optional
+    start : array, (n_free,) or (n, n_free), optional
     """
-    if start is None:
-        draws = propose(problem, ninit, rng)
+    if start is None or np.ndim(start) == 2:
+        draws = propose(problem, ninit, rng) if start is None else np.asarray(start)
         losses = problem.losses(draws)
         start = draws[int(np.argmin(losses))]
     return local(problem, np.asarray(start))

@@ -5,13 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BUFFER", "Accuracy", "Grid", "Lines", "Workspace", "workspace"]
+__all__ = ["BUFFER", "LANES", "Accuracy", "Grid", "Lines", "Workspace", "workspace"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 BUFFER = 768
 """Nodes that are worked on at once; the arrays over them stay in the fastest cache."""
+
+LANES = 8
+"""Loops over nodes go in multiples of this: what is left over of a SIMD register is done one by one, as slowly."""
 
 
 class Grid(NamedTuple):

@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..constants import C_KMS, FWHM_TO_SIGMA, H_OVER_K
-from .arrays import BUFFER, Accuracy, Grid, Lines, Workspace, workspace
+from .arrays import BUFFER, LANES, Accuracy, Grid, Lines, Workspace, workspace
 from .fastmath import absorbed_fraction, exp_negative, log_above
 from .kernel_cache import drop_stale
 
@@ -178,7 +178,7 @@ def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ig
     return n_live
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
     """J(T) at nu and its derivatives with respect to nu, T, and both."""
     x = H_OVER_K * nu / t_ex
@@ -232,7 +232,7 @@ def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, de
     return sum_a, sum_n, sum_t, sum_w, sum_v
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Group the collected lines into blocks that share channels, and add each block to the spectrum.
 
@@ -279,86 +279,12 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
             # near-coincident lines (A/E pairs) add up: twice the strongest is what the rule is chosen for
             n_node, steep = _node_count(widest * inverse_sigma * refine, 2.0 * tau_peak)
             steepness = steep / widest
-        at_once = BUFFER // n_node if n_node > 0 else 1
-        chunk = first
-        while chunk < last:
-            stop = min(chunk + at_once, last)
-            sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
-            if n_node == 0:
+        if n_node == 0:
+            for c in range(first, last):
                 sum_a, sum_n, sum_t, sum_w, sum_v = _wide_channel(
-                    lows[chunk],
-                    highs[chunk],
-                    (extent_low, extent_high),
-                    steepness,
-                    begin,
-                    end,
-                    chunk,
-                    derivatives,
-                    work,
+                    lows[c], highs[c], (extent_low, extent_high), steepness, begin, end, c, derivatives, work
                 )
-            else:
-                n = np.uint64(0)
-                for c in range(np.uint64(chunk), np.uint64(stop)):
-                    half = 0.5 * (highs[c] - lows[c])
-                    middle = 0.5 * (highs[c] + lows[c]) if average else nus[c]
-                    for k in range(np.uint64(n_node)):
-                        pos[n] = middle + half * _NODES[n_node, k]
-                        n += np.uint64(1)
-                if derivatives:
-                    for i in range(n):
-                        tau[i] = 0.0
-                        s_v[i] = 0.0
-                        s_w[i] = 0.0
-                        s_t[i] = 0.0
-                else:
-                    for i in range(n):
-                        tau[i] = 0.0
-                for j in range(begin, end):
-                    k = order[j]
-                    a = np.uint64(max(span[k, 0] - chunk, 0) * n_node)
-                    b = np.uint64(max(min(span[k, 1], stop) - chunk, 0) * n_node)
-                    mu, scale, tau_0, slope = line[0, k], line[1, k], line[2, k], line[3, k]
-                    if derivatives:
-                        for i in range(a, b):
-                            x = (pos[i] - mu) * scale
-                            t = tau_0 * exp_negative(-0.5 * x * x)
-                            tau[i] += t
-                            s_v[i] += t * x
-                            s_w[i] += t * x * x
-                            s_t[i] += t * slope
-                    else:
-                        for i in range(a, b):
-                            x = (pos[i] - mu) * scale
-                            tau[i] += tau_0 * exp_negative(-0.5 * x * x)
-                if derivatives:
-                    for i in range(n):
-                        gone, left = absorbed_fraction(tau[i])
-                        absorbed[i] = gone
-                        tau[i] *= left
-                        s_v[i] *= left
-                        s_w[i] *= left
-                        s_t[i] *= left
-                else:
-                    for i in range(n):
-                        absorbed[i] = absorbed_fraction(tau[i])[0]
-            at = np.uint64(0)
-            for c in range(np.uint64(chunk), np.uint64(stop)):
                 nu = nus[c]
-                if n_node > 0:
-                    sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
-                    if derivatives:
-                        for k in range(np.uint64(n_node)):
-                            w = _WEIGHTS[n_node, k]
-                            sum_a += w * absorbed[at]
-                            sum_n += w * tau[at]
-                            sum_t += w * s_t[at]
-                            sum_w += w * s_w[at]
-                            sum_v += w * s_v[at]
-                            at += np.uint64(1)
-                    else:
-                        for k in range(np.uint64(n_node)):
-                            sum_a += _WEIGHTS[n_node, k] * absorbed[at]
-                            at += np.uint64(1)
                 if beam_2 > 0.0:
                     ratio = grid.beam_constant[window] + beam_2 / (nu * nu)
                     dilution = 1.0 / (eta + (1.0 - eta) * ratio)
@@ -373,6 +299,127 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
                     jacobian[2, c] = bright * sum_n
                     jacobian[3, c] = bright * width
                     jacobian[4, c] = bright * v_scale * (sum_v * mu_over_sigma + width)
+            begin = end
+            continue
+        at_once = BUFFER // n_node // LANES * LANES
+        chunk = first
+        while chunk < last:
+            stop = min(chunk + at_once, last)
+            n_channel = np.uint64(stop - chunk)
+            # node k of channel c is at k * row + c - chunk; rows are filled up, for whole SIMD registers
+            row = np.uint64((stop - chunk + LANES - 1) // LANES * LANES)
+            n = row * np.uint64(n_node)
+            base = np.uint64(chunk)
+            for i in range(n_channel):
+                c = base + i
+                absorbed[i] = 0.5 * (highs[c] - lows[c])
+                tau[i] = 0.5 * (highs[c] + lows[c]) if average else nus[c]
+            for i in range(n_channel, row):
+                absorbed[i] = 0.0
+                tau[i] = nu_mid
+            for k in range(np.uint64(n_node)):
+                node, at = _NODES[n_node, k], k * row
+                for i in range(row):
+                    pos[at + i] = tau[i] + absorbed[i] * node
+            if derivatives:
+                for i in range(n):
+                    tau[i] = 0.0
+                    s_v[i] = 0.0
+                    s_w[i] = 0.0
+                    s_t[i] = 0.0
+            else:
+                for i in range(n):
+                    tau[i] = 0.0
+            for j in range(begin, end):
+                k = order[j]
+                mu, scale, tau_0, slope = line[0, k], line[1, k], line[2, k], line[3, k]
+                if span[k, 0] <= chunk and span[k, 1] >= stop:
+                    if derivatives:
+                        for i in range(n):
+                            x = (pos[i] - mu) * scale
+                            t = tau_0 * exp_negative(-0.5 * x * x)
+                            tau[i] += t
+                            s_v[i] += t * x
+                            s_w[i] += t * x * x
+                            s_t[i] += t * slope
+                    else:
+                        for i in range(n):
+                            x = (pos[i] - mu) * scale
+                            tau[i] += tau_0 * exp_negative(-0.5 * x * x)
+                    continue
+                a, b = max(span[k, 0] - chunk, 0), min(span[k, 1], stop) - chunk
+                if a >= b:
+                    continue
+                left, right = a // LANES * LANES, (b + LANES - 1) // LANES * LANES
+                for m in range(n_node):
+                    at = np.uint64(m) * row
+                    own, beyond = at + np.uint64(a), at + np.uint64(b)
+                    if derivatives:
+                        for i in range(at + np.uint64(left), at + np.uint64(right)):
+                            x = (pos[i] - mu) * scale
+                            t = tau_0 * exp_negative(-0.5 * x * x)
+                            inside = own <= i < beyond
+                            tau[i] = tau[i] + t if inside else tau[i]
+                            s_v[i] = s_v[i] + t * x if inside else s_v[i]
+                            s_w[i] = s_w[i] + t * x * x if inside else s_w[i]
+                            s_t[i] = s_t[i] + t * slope if inside else s_t[i]
+                    else:
+                        for i in range(at + np.uint64(left), at + np.uint64(right)):
+                            x = (pos[i] - mu) * scale
+                            t = tau[i] + tau_0 * exp_negative(-0.5 * x * x)
+                            tau[i] = t if own <= i < beyond else tau[i]
+            if derivatives:
+                for i in range(n):
+                    gone, left_over = absorbed_fraction(tau[i])
+                    absorbed[i] = gone
+                    tau[i] *= left_over
+                    s_v[i] *= left_over
+                    s_w[i] *= left_over
+                    s_t[i] *= left_over
+            else:
+                for i in range(n):
+                    absorbed[i] = absorbed_fraction(tau[i])[0]
+            # channel averages, into the first rows
+            w = _WEIGHTS[n_node, 0]
+            if derivatives:
+                for i in range(row):
+                    absorbed[i] *= w
+                    tau[i] *= w
+                    s_t[i] *= w
+                    s_w[i] *= w
+                    s_v[i] *= w
+            else:
+                for i in range(row):
+                    absorbed[i] *= w
+            for k in range(np.uint64(1), np.uint64(n_node)):
+                w, at = _WEIGHTS[n_node, k], k * row
+                if derivatives:
+                    for i in range(row):
+                        absorbed[i] += w * absorbed[at + i]
+                        tau[i] += w * tau[at + i]
+                        s_t[i] += w * s_t[at + i]
+                        s_w[i] += w * s_w[at + i]
+                        s_v[i] += w * s_v[at + i]
+                else:
+                    for i in range(row):
+                        absorbed[i] += w * absorbed[at + i]
+            for i in range(n_channel):
+                c = base + i
+                nu = nus[c]
+                if beam_2 > 0.0:
+                    ratio = grid.beam_constant[window] + beam_2 / (nu * nu)
+                    dilution = 1.0 / (eta + (1.0 - eta) * ratio)
+                contrast = planck + planck_nu * (nu - nu_mid) - backgrounds[c]
+                bright = eta * dilution * contrast
+                model[c] += bright * absorbed[i]
+                if derivatives:
+                    width = s_w[i] - tau[i]
+                    warming = planck_t + planck_t_nu * (nu - nu_mid)
+                    jacobian[0, c] = ratio * dilution * dilution * contrast * absorbed[i]
+                    jacobian[1, c] = eta * dilution * warming * absorbed[i] + bright * s_t[i]
+                    jacobian[2, c] = bright * tau[i]
+                    jacobian[3, c] = bright * width
+                    jacobian[4, c] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
             chunk = stop
         begin = end
     work.count[index] = count

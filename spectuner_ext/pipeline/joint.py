@@ -15,9 +15,32 @@ from ..lte.parameters import BOUNDS, PARAMETERS, Tie, to_scale
 from .request import Component, without
 from .watch import Watch
 
-__all__ = ["fit_together", "start_of", "without_undetected"]
+__all__ = ["Search", "fit_together", "without_guess", "without_undetected"]
 
 FloatArray = NDArray[np.float64]
+
+Search = Callable[..., Solution]
+"""``search(problem, members, rng, *, guess=None, base=None)``: minimise a problem of some components.
+
+A guess (n_free,) takes part; `base` is the spectrum of other species that the problem has taken from the data.
+"""
+
+
+def without_guess(solver: Callable[..., Solution], ninit: int | None) -> Search:
+    """Search with a solver that draws for itself, and with what the user guessed."""
+
+    def search(
+        problem: Problem,
+        members: Sequence[Component],
+        rng: np.random.Generator,
+        *,
+        guess: FloatArray | None = None,
+        base: FloatArray | None = None,
+    ) -> Solution:
+        start = start_of(problem, members, rng, ninit) if guess is None else guess
+        return solver(problem, rng, ninit=ninit, start=start)
+
+    return search
 
 
 def start_of(
@@ -45,9 +68,8 @@ def fit_together(
     problem: Problem,
     problem_of: Callable[..., Problem],
     asked: Sequence[Component],
-    solver: Callable[..., Solution],
+    search: Search,
     streams: Sequence[np.random.Generator],
-    ninit: int | None,
     watch: Watch,
 ) -> Solution:
     """Fit each species alone, then on what stronger ones leave over, then all of them together."""
@@ -57,8 +79,7 @@ def fit_together(
     for i in range(n_species):
         watch.stage = f"alone: {members[i][0].label.rsplit(' #', 1)[0]}"
         own = problem_of(members[i])
-        start = start_of(own, members[i], streams[i], ninit)
-        alone.append((own, solver(own, streams[i], ninit=ninit, start=start)))
+        alone.append((own, search(own, members[i], streams[i])))
         problem.n_evaluations += own.n_evaluations
         watch.before = problem.n_evaluations
         if alone[-1][1].status == Status.CANCELLED:
@@ -68,9 +89,7 @@ def fit_together(
     if watch.stop:
         return cancelled(Solution(candidates[0], problem.loss(candidates[0]), Status.CANCELLED))
     if problem.loss_name == "chi2":
-        candidates.append(
-            _one_after_another(problem, problem_of, asked, members, alone, solver, streams[-1], ninit)
-        )
+        candidates.append(_one_after_another(problem, problem_of, asked, members, alone, search, streams[-1]))
     best: Solution | None = None
     for x in candidates:
         best = _refine(problem, x).better(best)
@@ -153,9 +172,8 @@ def _one_after_another(
     asked: Sequence[Component],
     members: Sequence[Sequence[Component]],
     alone: Sequence[tuple[Problem, Solution]],
-    solver: Callable[..., Solution],
+    search: Search,
     rng: np.random.Generator,
-    ninit: int | None,
 ) -> FloatArray:
     """Fit the best-fitting species first, and each next one to what is left of the data."""
     order = np.argsort([s.loss for _, s in alone])
@@ -163,7 +181,7 @@ def _one_after_another(
     found: dict[int, tuple[Problem, Solution]] = {}
     for i, stream in zip(order, rng.spawn(len(order)), strict=True):
         own = problem_of(members[i], base=base)
-        found[i] = (own, solver(own, stream, ninit=ninit, start=alone[i][1].x))
+        found[i] = (own, search(own, members[i], stream, guess=alone[i][1].x, base=base))
         problem.n_evaluations += own.n_evaluations
         base = base + own.model.spectrum(own.components(found[i][1].x), own.species)
     return _joined(problem, asked, [found[i] for i in range(len(members))])

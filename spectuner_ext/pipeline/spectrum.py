@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -16,8 +17,10 @@ from ..lte.model import LTEModel
 from ..lte.parameters import ParameterSpace, Tie
 from ..observation.observation import Observation
 from ..spectroscopy import LineDatabase
-from .joint import fit_together, start_of, without_undetected
+from .joint import Search, fit_together, without_guess, without_undetected
 from .judgement import judge
+from .policy_draws import check_known
+from .policy_search import N_INIT, PolicySearch, check_lines, posteriors_of
 from .request import (
     Component,
     components_for,
@@ -27,6 +30,7 @@ from .request import (
     ties_between,
     transitions_for,
 )
+from .trained_policy import POLICY, TrainedPolicy, trained_policy
 from .watch import Progress, Watch
 
 __all__ = ["fit_spectrum"]
@@ -43,7 +47,10 @@ def fit_spectrum(
     loss: str = "chi2",
     optimizer: str = "auto",
     ninit: int | None = None,
-    initial: Mapping[str, object] | Table | None = None,
+    initial: Mapping[str, object] | Table | str | None = None,
+    policy: Any = None,
+    posterior: Any = None,
+    device: str = "cpu",
     bounds: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
     ties: Sequence[Mapping[str, object]] = (),
@@ -75,8 +82,19 @@ def fit_spectrum(
         ``auto`` needs no guess; or one of `spectuner_ext.fitting.SOLVERS`.
     ninit : int, optional
         Draws screened for a starting point.
-    initial : mapping or Table, optional
-        Guesses; parameters left out are drawn.
+    initial : mapping, Table or str, optional
+        Guesses; parameters left out are drawn. Or ``"policy"``: fifty draws of a trained network for each component,
+        the best of which are refined (Spectuner-D1, section II.6). They lie inside Table 1 of Spectuner-D1 and inside
+        the bounds; where the bounds are wider, only the refinement goes there. With ``optimizer="auto"`` up to three
+        draws that differ are followed, and nothing else is tried; the local solvers start at the best draw, and a
+        swarm or a population consists of draws.
+    policy : FittingPolicy or path, optional
+        With ``initial="policy"``: the network, by default the one that the package ships.
+    posterior : bool, FittingPolicy or path, optional
+        Add samples of a calibrated network to the result; see `spectuner_ext.fitting.posterior.Posterior`. By default
+        those of the network that the package ships, if ``initial="policy"``.
+    device : str
+        Where networks given by path run: ``cpu``, ``cuda`` or ``auto``. The same seed gives the same bits on a CPU.
     bounds, fixed : mapping, optional
         See `spectuner_ext.pipeline.request.components_for`; physical units.
     ties : sequence of mappings, optional
@@ -120,6 +138,7 @@ def fit_spectrum(
     if ninit is not None and ninit < 1:
         raise InputError(f"ninit: needs at least 1 draw, got {ninit}")
     solver = solver_named(optimizer)
+    guesses, trained, calibrated = _networks(initial, policy, posterior, device)
     resolved = resolved_names(species, database)
     asked = components_for(
         observation,
@@ -128,10 +147,18 @@ def fit_spectrum(
         components=components,
         bounds=bounds,
         fixed=fixed,
-        initial=initial,
+        initial=guesses,
     )
     moved, margin = reach(asked)
     transitions = transitions_for(observation, species, database, moved, margin)
+    search = without_guess(solver, ninit)
+    second: Search = without_guess(solve_auto, None)
+    if trained is not None:
+        check_known(asked)
+        check_lines(observation, transitions)
+        drawn = {"n": ninit or N_INIT, "seed": seed}
+        second = PolicySearch(trained, observation, transitions, **drawn)
+        search = second if optimizer == "auto" else replace(second, solve=solver)
     peaks = build_peak_data(
         observation,
         noise_factor=noise_factor,
@@ -177,18 +204,51 @@ def fit_spectrum(
         )
     elif len(species) == 1:
         watch.stage = species[0]
-        start = start_of(problem, asked, streams[0], ninit)
-        solution = solver(problem, streams[0], ninit=ninit, start=start)
+        solution = search(problem, asked, streams[0])
     else:
-        solution = fit_together(problem, problem_of, asked, solver, streams, ninit, watch)
+        solution = fit_together(problem, problem_of, asked, search, streams, watch)
     dropped: list[int] = []
     if len(asked) > 1:
         problem, solution, dropped = without_undetected(problem, solution, asked, tied, problem_of)
     result = judge(problem, solution, asked, dropped, peaks, optimizer)
     if loss == "chi2" and len(asked) == 1 and problem.n_free and _is_crowded(result):
         watch.stage, watch.before = f"peak matching: {species[0]}", result.n_evaluations
-        result = _second_opinion(result, problem_of(asked, loss="pm"), streams[-1])
+        matching = problem_of(asked, loss="pm")
+        result = _second_opinion(result, matching, second(matching, asked, streams[-1]))
+    if trained is not None:
+        result = replace(
+            result, extra={**result.extra, "policy": {**trained.origin, "n_draws": ninit or N_INIT}}
+        )
+    if calibrated is not None and result.status != Status.CANCELLED:
+        watch.stage = "posterior"
+        found = posteriors_of(calibrated, observation, transitions, resolved, seed)
+        result = replace(result, posterior=found)
     return result
+
+
+def _networks(
+    initial: Mapping[str, object] | Table | str | None, policy: Any, posterior: Any, device: str
+) -> tuple[Mapping[str, object] | Table | None, TrainedPolicy | None, TrainedPolicy | None]:
+    """Guesses of the user, and the networks for starts and for the posterior.
+
+    Raises
+    ------
+    InputError
+    """
+    by_policy = isinstance(initial, str) and initial == POLICY
+    if isinstance(initial, str) and initial and not by_policy:
+        raise InputError(f"initial: needs a mapping, a table of results, or 'policy', got {initial!r}")
+    if policy is not None and not by_policy:
+        raise InputError("policy: is for initial='policy'; add that, or leave policy out")
+    trained = trained_policy(policy, device) if by_policy else None
+    if posterior is None:
+        posterior = by_policy
+    calibrated = None
+    if posterior is not False:
+        given = None if posterior is True else posterior
+        calibrated = trained_policy(given, device, key="posterior", shipped="posterior")
+    guesses = None if isinstance(initial, str) else initial
+    return guesses, trained, calibrated
 
 
 def _is_crowded(result: FitResult) -> bool:
@@ -200,13 +260,12 @@ def _is_crowded(result: FitResult) -> bool:
     )
 
 
-def _second_opinion(result: FitResult, problem: Problem, rng: np.random.Generator) -> FitResult:
+def _second_opinion(result: FitResult, problem: Problem, solution: Solution) -> FitResult:
     """Withdraw a non-detection by chi2, and its upper limit, if peak matching detects the species.
 
     Bright lines of other species weigh heavily in chi2: its minimum may be a model that covers them, with no lines
     where the species has its own.
     """
-    solution = solve_auto(problem, rng)
     counted = replace(result, n_evaluations=result.n_evaluations + problem.n_evaluations)
     if not detect(problem, solution.x, 0).detected:
         return counted

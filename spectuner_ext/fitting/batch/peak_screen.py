@@ -34,6 +34,9 @@ class Sight(NamedTuple):
     terms: FloatArray  # (3, longest) of one placement: height, observed brightness, Dice or minus isolation
     found: FloatArray  # (n_placed, 4): estimate, template, shift, filling factor
     best: FloatArray  # (n_kept, 4)
+    every: IntArray  # (n_template,) 0, 1, 2 ...
+    estimate: FloatArray  # (n_template, n_shift) K, of the placements looked at last
+    scale: FloatArray  # (n_template, n_shift) their filling factors
 
 
 def sight_for(bank: PeakBank, n_span: int, n_kept: int = 32, n_placed: int = 8) -> Sight:
@@ -48,6 +51,8 @@ def sight_for(bank: PeakBank, n_span: int, n_kept: int = 32, n_placed: int = 8) 
         np.zeros((3, longest)),
         np.zeros((n_placed, 4)),
         np.zeros((n_kept, 4)),
+        np.arange(bank.warmth.size),
+        *np.zeros((2, bank.warmth.size, max(bank.shift_high - bank.shift_low + 1, 1))),
     )
 
 
@@ -99,77 +104,114 @@ def look(bank, background, peaks, sight):  # type: ignore[no-untyped-def]
             sight.factor[t, w] = max((planck - behind) / contrast, 0.0) if contrast > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
-def _place(bank, template, shift, peaks, sight):  # type: ignore[no-untyped-def]
-    """Estimate the peak loss of a template at a velocity; returns it with the filling factor that serves best."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def _place_all(bank, templates, width, first_shift, last_shift, step, peaks, sight):  # type: ignore[no-untyped-def]
+    """Estimate the peak loss of templates of about a width at some velocities, into ``sight.estimate``.
+
+    Every placement gets the filling factor that serves it best, in ``sight.scale``; infinite are the estimates of
+    those that match nothing. One call does them all, since the arrays of a call cost more than a placement.
+    """
     heights, seen, kind = sight.terms[0], sight.terms[1], sight.terms[2]
-    warmth = bank.warmth[template]
-    n, weakest = 0, np.inf
-    for p in range(bank.start[template], bank.start[template + 1]):
-        w = bank.window[p]
-        cell = bank.cell[p] + shift
-        if cell < bank.cell_start[w] or cell >= bank.cell_start[w + 1]:
+    nearest, span_left, span_right, mean = sight.nearest, sight.left, sight.right, sight.mean
+    estimate, best_scale, factor = sight.estimate, sight.scale, sight.factor
+    start, window, cells, lefts, rights = bank.start, bank.window, bank.cell, bank.left, bank.right
+    bright, warmths, widths = bank.height, bank.warmth, bank.width
+    cell_start, channel, low, high = bank.cell_start, bank.channel, bank.scale_low, bank.scale_high
+    thresholds, data, first_span = peaks.threshold, peaks.data, peaks.span_start
+    for c in range(templates.shape[0]):
+        template = templates[c]
+        warmth = warmths[template]
+        begin, end = start[template], start[template + 1]
+        row = 0
+        for shift in range(first_shift, last_shift + 1, step):
+            estimate[c, row], best_scale[c, row] = np.inf, high
+            row += 1
+        if abs(widths[template] - width) > 1:
             continue
-        height = bank.height[p] * sight.factor[warmth, w]
-        if height <= 0.0:
-            continue
-        # in units of the threshold, windows of unlike noise could be compared; the loss is in K
-        threshold = peaks.threshold[w]
-        if bank.scale_high * height < threshold:
-            continue
-        k = sight.nearest[cell]
-        left, right = bank.left[p] + shift, bank.right[p] + shift
-        met = 0.0
-        if k >= 0:
-            met = min(right, sight.right[k]) - max(left, sight.left[k])
-        heights[n] = height
-        if k >= 0 and met > 0.0:
-            seen[n] = sight.mean[k]
-            kind[n] = 2.0 * met / ((right - left) + (sight.right[k] - sight.left[k]))
-        else:
-            seen[n] = max(peaks.data[bank.channel[cell]], threshold)
-            kind[n] = -_isolation(bank, 0.5 * (left + right), k, w, peaks, sight)
-        weakest = min(weakest, threshold)
-        n += 1
-    best, best_scale, tried = np.inf, bank.scale_high, 0
-    for j in range(n):
-        if kind[j] <= 0.0:
-            continue
-        scale = min(max(seen[j] / heights[j], bank.scale_low), bank.scale_high)
-        total = 0.0
-        for i in range(n):
-            level = scale * heights[i]
-            if level < weakest:
-                break  # the brightest come first
-            if kind[i] > 0.0:
-                term = abs(seen[i] - level) - kind[i] * seen[i]
-                total += min(term, 0.0) if level < seen[i] else term
-            else:
-                total -= kind[i] * max(level - seen[i], 0.0)
-        if total < best:
-            best, best_scale = total, scale
-        tried += 1
-        if tried == _RATIOS:
-            break
-    return best, best_scale
+        row = -1
+        for shift in range(first_shift, last_shift + 1, step):
+            row += 1
+            # most placements match nothing, which is seen at once
+            matched = False
+            for p in range(begin, end):
+                w = window[p]
+                cell = cells[p] + shift
+                if cell_start[w] <= cell < cell_start[w + 1]:
+                    k = nearest[cell]
+                    if k >= 0 and min(rights[p] + shift, span_right[k]) > max(lefts[p] + shift, span_left[k]):
+                        matched = True
+                        break
+            if not matched:
+                continue
+            n, weakest = 0, np.inf
+            for p in range(begin, end):
+                w = window[p]
+                cell = cells[p] + shift
+                if cell < cell_start[w] or cell >= cell_start[w + 1]:
+                    continue
+                height = bright[p] * factor[warmth, w]
+                if height <= 0.0:
+                    continue
+                # in units of the threshold, windows of unlike noise could be compared; the loss is in K
+                threshold = thresholds[w]
+                if high * height < threshold:
+                    continue
+                k = nearest[cell]
+                left, right = lefts[p] + shift, rights[p] + shift
+                met = 0.0
+                if k >= 0:
+                    met = min(right, span_right[k]) - max(left, span_left[k])
+                heights[n] = height
+                if k >= 0 and met > 0.0:
+                    seen[n] = mean[k]
+                    kind[n] = 2.0 * met / ((right - left) + (span_right[k] - span_left[k]))
+                else:
+                    seen[n] = max(data[channel[cell]], threshold)
+                    borders = float(cell_start[w]), float(cell_start[w + 1])
+                    spans = first_span[w], first_span[w + 1]
+                    kind[n] = -_isolation(0.5 * (left + right), k, borders, spans, span_left, span_right)
+                weakest = min(weakest, threshold)
+                n += 1
+            best, tried = np.inf, 0
+            for j in range(n):
+                if kind[j] <= 0.0:
+                    continue
+                scale = min(max(seen[j] / heights[j], low), high)
+                total = 0.0
+                for i in range(n):
+                    level = scale * heights[i]
+                    if level < weakest:
+                        break  # the brightest come first
+                    if kind[i] > 0.0:
+                        term = abs(seen[i] - level) - kind[i] * seen[i]
+                        total += min(term, 0.0) if level < seen[i] else term
+                    else:
+                        total -= kind[i] * max(level - seen[i], 0.0)
+                if total < best:
+                    best = total
+                    estimate[c, row], best_scale[c, row] = total, scale
+                tried += 1
+                if tried == _RATIOS:
+                    break
 
 
-@njit(cache=True, nogil=True)
-def _isolation(bank, x, nearest, w, peaks, sight):  # type: ignore[no-untyped-def]
+@njit(inline="always", cache=True, nogil=True)
+def _isolation(x, nearest, borders, spans, span_left, span_right):  # type: ignore[no-untyped-def]
     """Weight of an unmatched peak at cell x, as in the loss: its distance from observed spans, 0 to 1."""
-    lower, upper = float(bank.cell_start[w]), float(bank.cell_start[w + 1])
+    lower, upper = borders
     if nearest < 0:
-        return max(x - lower, upper - x) / (upper - lower)
-    a, b = peaks.span_start[w], peaks.span_start[w + 1]
-    below = nearest if x >= 0.5 * (sight.left[nearest] + sight.right[nearest]) else nearest - 1
-    has_below, has_above = below >= a, below + 1 < b
-    if has_below:
-        lower = 0.5 * (sight.left[below] + sight.right[below])
-    if has_above:
-        upper = 0.5 * (sight.left[below + 1] + sight.right[below + 1])
-    down, up = x - lower, upper - x
-    distance = 2.0 * min(down, up) if has_below and has_above else (down if has_below else up)
-    return max(distance, 0.0) / (upper - lower)
+        distance = max(x - lower, upper - x)
+    else:
+        below = nearest if x >= 0.5 * (span_left[nearest] + span_right[nearest]) else nearest - 1
+        has_below, has_above = below >= spans[0], below + 1 < spans[1]
+        if has_below:
+            lower = 0.5 * (span_left[below] + span_right[below])
+        if has_above:
+            upper = 0.5 * (span_left[below + 1] + span_right[below + 1])
+        down, up = x - lower, upper - x
+        distance = 2.0 * min(down, up) if has_below and has_above else (down if has_below else up)
+        distance = max(distance, 0.0)
+    return distance / (upper - lower)
 
 
 @njit(cache=True, nogil=True)
@@ -208,23 +250,26 @@ def screen(bank, peaks, sight, x, candidates):  # type: ignore[no-untyped-def]
     int
         Number of candidates.
     """
-    found, best = sight.found, sight.best
+    found, best, estimates, scales = sight.found, sight.best, sight.estimate, sight.scale
+    warmths, coarse, widths = bank.warmth, bank.coarse, bank.width
+    if peaks.span_start[peaks.threshold.shape[0]] == 0:
+        return 0
     n_found = 0
     n_width = bank.step.shape[0]
     for width in range(0, n_width, 2):
-        step = bank.step[width]
-        for shift in range(bank.shift_low, bank.shift_high + 1, step):
+        step, begin, end = bank.step[width], bank.coarse_start[width], bank.coarse_start[width + 1]
+        _place_all(bank, coarse[begin:end], width, bank.shift_low, bank.shift_high, step, peaks, sight)
+        for row, shift in enumerate(range(bank.shift_low, bank.shift_high + 1, step)):
             lowest, at, at_scale = 0.0, -1, 1.0
-            for c in range(bank.coarse_start[width], bank.coarse_start[width + 1]):
-                estimate, scale = _place(bank, bank.coarse[c], shift, peaks, sight)
-                if estimate < lowest:
-                    lowest, at, at_scale = estimate, bank.coarse[c], scale
+            for c in range(end - begin):
+                if estimates[c, row] < lowest:
+                    lowest, at, at_scale = estimates[c, row], coarse[begin + c], scales[c, row]
             if at < 0:
                 continue
             # a neighbouring velocity of the same width is the same placement
             same = -1
             for k in range(n_found):
-                if bank.width[int(found[k, 1])] == width and abs(found[k, 2] - shift) <= step:
+                if widths[int(found[k, 1])] == width and abs(found[k, 2] - shift) <= step:
                     same = k
             if same >= 0:
                 if found[same, 0] <= lowest:
@@ -233,18 +278,17 @@ def screen(bank, peaks, sight, x, candidates):  # type: ignore[no-untyped-def]
                     found[k, :] = found[k + 1, :]
                 n_found -= 1
             n_found = _insert(found, n_found, lowest, at, shift, at_scale)
-    n_best = 0
+    n_best, n_template = 0, warmths.shape[0]
     for f in range(n_found):
-        width, shift = bank.width[int(found[f, 1])], int(found[f, 2])
+        width, shift = widths[int(found[f, 1])], int(found[f, 2])
+        _place_all(bank, sight.every, width, shift, shift, 1, peaks, sight)
         t = 0
-        while t < bank.warmth.shape[0]:
-            warmth = bank.warmth[t]
+        while t < n_template:
+            warmth = warmths[t]
             lowest, at, at_scale = 0.0, -1, 1.0
-            while t < bank.warmth.shape[0] and bank.warmth[t] == warmth:
-                if abs(bank.width[t] - width) <= 1:
-                    estimate, scale = _place(bank, t, shift, peaks, sight)
-                    if estimate < lowest:
-                        lowest, at, at_scale = estimate, t, scale
+            while t < n_template and warmths[t] == warmth:
+                if estimates[t, 0] < lowest:
+                    lowest, at, at_scale = estimates[t, 0], t, scales[t, 0]
                 t += 1
             if at >= 0:
                 n_best = _insert(best, n_best, lowest, at, shift, at_scale)

@@ -1,0 +1,224 @@
+"""Fits from given starts alone: all are screened, the best few that differ are followed, one of them to its end.
+
+For starts that someone drew with the data in mind, such as a trained network. Nothing is drawn here, so that a fit
+costs what its starts need, and finds nothing that none of them leads to.
+"""
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..observation.cubes.block import SpectrumBlock
+from . import levmar, objective
+from .batch import peak_descent, pixel, pixel_peaks, simplex
+from .batch.peak_search import PeakSearch, pm_losses
+from .batch.problem import BatchProblem
+from .local import solve_levmar
+from .peak_finder import PeakWork
+from .peak_kernel import PeakData
+from .problem import Problem
+from .search import CHI2_SAME, cancelled, distinct, distinct_rows
+from .solution import Solution, Status
+
+__all__ = ["N_FOLLOWED", "distinct_draws", "follow_pixels", "solve_given"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+N_FOLLOWED = 3
+"""Starts that are followed."""
+_PER_VARIABLE = 110
+"""Spectra of a peak-matching fit for each free parameter, beside the screening: 600 with fifty starts and five."""
+_SHORT = 80
+"""Of these for each start that is followed."""
+_WIDE = peak_descent.Steps(3.0, 0.3, 0.1)
+_NEAR = peak_descent.Steps(3.0, 0.02, 0.05)
+_APART = 0.02
+"""Starts closer than this fraction of the box in all variables lead to the same minimum."""
+_RTOL, _RTOL_SHORT = 3e-5, 1e-3
+_GAIN = 1e-3
+"""The loss is ragged at this relative level: a round that gains less was the last one."""
+
+
+def solve_given(problem: Problem, starts: FloatArray) -> Solution:
+    """Minimise from given starts alone: Levenberg-Marquardt for chi2, Nelder-Mead for peak matching.
+
+    Parameters
+    ----------
+    problem : Problem
+    starts : array, (n, n_free)
+        Moved inside the bounds.
+
+    Returns
+    -------
+    Solution
+        CONVERGED when the descent that led to the best point ended by itself.
+    """
+    starts = np.clip(np.atleast_2d(starts), problem.lower, problem.upper)
+    width = problem.upper - problem.lower
+    if problem.loss_name == "chi2":
+        screened, losses = problem.screen(starts)
+        return _levmar_from(problem, distinct(screened, losses, N_FOLLOWED, width))
+    losses = problem.losses(starts)
+    rows = distinct_rows(starts, losses, N_FOLLOWED, width, _APART)
+    if not rows.size:
+        return Solution(starts[0], float("inf"), Status.FAILED, "no start has a finite loss")
+    count = np.zeros(1, dtype=np.int64)
+    fit, buf, work = problem.fit, problem._buffers, cast(PeakWork, problem._peak_work)
+    x = np.empty(problem.n_free)
+    loss, reason = _follow(
+        starts[rows], losses[rows], problem.lower, problem.upper, fit, buf, problem.peaks, work, x, count
+    )
+    problem.n_evaluations += int(count[0])
+    message = f"{rows.size} of {starts.shape[0]} starts followed"
+    found = Solution(x, loss, _STATUS[reason], message, np.minimum.accumulate([losses.min(), loss]))
+    return cancelled(found) if problem.cancelled(loss) else found
+
+
+_STATUS = {
+    levmar.CONVERGED: Status.CONVERGED,
+    levmar.STALLED: Status.STALLED,
+    levmar.OUT_OF_EVALUATIONS: Status.MAX_EVALUATIONS,
+    levmar.BAD_START: Status.FAILED,
+}
+
+
+def _levmar_from(problem: Problem, starts: FloatArray) -> Solution:
+    """Best end of the descents on chi2."""
+    best: Solution | None = None
+    ends = []
+    for x in starts:
+        found = solve_levmar(problem, x)
+        ends.append(found.loss)
+        best = found.better(best)
+        if problem.cancelled(best.loss):
+            return cancelled(best)
+    assert best is not None  # chi2 is finite everywhere
+    agreeing = sum(end - best.loss <= CHI2_SAME for end in ends)
+    message = f"{agreeing} of {len(ends)} descents ended at the best loss"
+    return Solution(best.x, best.loss, best.status, message, best.trace)
+
+
+def distinct_draws(
+    draws: FloatArray, losses: FloatArray, width: FloatArray, n: int = N_FOLLOWED
+) -> tuple[FloatArray, FloatArray]:
+    """Best few draws of every pixel that differ from each other.
+
+    Parameters
+    ----------
+    draws : array, (n_pixel, k, n_free)
+    losses : array, (n_pixel, k)
+        Not finite where a draw cannot be used.
+    width : array, (n_free,)
+        Distance between the bounds.
+    n : int
+
+    Returns
+    -------
+    starts : array, (n_pixel, n, n_free)
+        The best one first; rows of NaN where fewer differ.
+    values : array, (n_pixel, n)
+        Their losses; infinite there.
+    """
+    starts = np.full((draws.shape[0], n, draws.shape[2]), np.nan)
+    values = np.full(starts.shape[:2], np.inf)
+    for i in range(draws.shape[0]):
+        rows = distinct_rows(draws[i], losses[i], n, width, _APART)
+        starts[i, : rows.size], values[i, : rows.size] = draws[i, rows], losses[i, rows]
+    return starts, values
+
+
+def follow_pixels(
+    problem: BatchProblem,
+    block: SpectrumBlock,
+    sigma: FloatArray,
+    draws: FloatArray,
+    limits: tuple[FloatArray, FloatArray],
+) -> PeakSearch:
+    """Minimise the peak-matching loss of every pixel from given draws alone, as `solve_given` does of a spectrum.
+
+    Parameters
+    ----------
+    problem : BatchProblem
+    block : SpectrumBlock
+    sigma : array, (n, n_window), in K
+    draws : array, (n, k, n_free)
+        Rows of NaN are none.
+    limits : pair of arrays, (n, n_free)
+        Bounds of each pixel, equal where a variable is held.
+    """
+    draws = np.clip(draws, limits[0][:, None], limits[1][:, None])
+    losses = pm_losses(problem, block, sigma, draws)
+    starts, values = distinct_draws(draws, losses, problem.upper - problem.lower)
+    fit = pixel.own_arrays(problem.fit)
+    buf = objective.buffers(fit)
+    peaks, spare = pixel_peaks.own_peaks(problem)
+    nothing = np.zeros(fit.grid.nu.size)
+    n = block.n_pixel
+    x, loss = np.full((n, problem.n_free), np.nan), np.full(n, np.inf)
+    reason = np.full(n, levmar.BAD_START)
+    spent = np.isfinite(losses).sum(axis=1).astype(np.int64)
+    for i in range(n):
+        known = np.isfinite(values[i])
+        if not known.any():
+            continue
+        own = np.array(sigma[i], dtype=np.float64)
+        pixel.load(block.value[i], block.good[i], own, block.continuum[i], problem.cmb, fit)
+        n_span = pixel_peaks.load_peaks(
+            fit, own, problem.noise_factor, problem.clip_negative, nothing, peaks, spare
+        )
+        count = np.zeros(1, dtype=np.int64)
+        loss[i], reason[i] = _follow(
+            starts[i, known], values[i, known], limits[0][i], limits[1][i], fit, buf, peaks,
+            pixel_peaks.fitted_work(spare, n_span), x[i], count,
+        )  # fmt: skip
+        spent[i] += count[0]
+    return PeakSearch(x, loss, reason, spent)
+
+
+def _follow(
+    starts: FloatArray,
+    losses: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    fit: objective.Fit,
+    buf: objective.Buffers,
+    peaks: PeakData,
+    work: PeakWork,
+    x: FloatArray,
+    count: IntArray,
+) -> tuple[float, int]:
+    """Follow every start a little way and the best end to its own, into x; returns its loss and why it ended."""
+    active = np.flatnonzero(upper > lower)
+    limit = _PER_VARIABLE * active.size
+    first = int(np.argmin(losses))
+    best = float(losses[first])
+    x[:] = starts[first]
+    reason = levmar.CONVERGED
+    for start, loss in zip(starts, losses, strict=True):
+        left = limit - int(count[0])
+        if left < 2 * active.size + 3:
+            break
+        # one evaluation of a descent goes to the normal matrix that its first simplex follows
+        options = simplex.Options(min(_SHORT, left - 1), _RTOL_SHORT, 1e-12, 0.0)
+        end = start.copy()
+        value, _ = peak_descent.descend(
+            end, float(loss), active, _WIDE, options, lower, upper, fit, buf, peaks, work, count
+        )
+        if value < best:
+            best, x[:] = value, end
+    while active.size:
+        left = limit - int(count[0])
+        if left < 2 * active.size + 3:
+            return best, levmar.OUT_OF_EVALUATIONS
+        before, end = best, x.copy()
+        options = simplex.Options(left - 1, _RTOL, 1e-12, 0.0)
+        value, reason = peak_descent.descend(
+            end, best, active, _NEAR, options, lower, upper, fit, buf, peaks, work, count
+        )
+        if value < best:
+            best, x[:] = value, end
+        if reason == levmar.OUT_OF_EVALUATIONS or before - best <= _GAIN * abs(best):
+            break
+    return float(best), int(reason)

@@ -1,0 +1,1 @@
+"""How good are starts and solvers? Many pairs of spectrum and species, fitted in many ways, compared in tables."""

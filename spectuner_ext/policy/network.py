@@ -1,0 +1,119 @@
+"""The policy network: encoder and decoder under one roof, with sizes by configuration."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .coordinates import log_jacobian, to_parameters, to_unit
+from .decoder import Decoder
+from .encoder import Encoder
+from .tokens import N_SCALAR, TokenSettings
+
+__all__ = ["NetworkSettings", "PolicyNetwork"]
+
+_V_OFF = 12.0
+"""Bound of the velocity offset, in km/s."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Sizes of the network.
+
+    Parameters
+    ----------
+    tokens : TokenSettings
+    n_patch : int
+        Patches of the spectrum around a line; they must divide its bins, and 12 km/s must be a whole number of them.
+    width, n_head, n_block : int
+        Of the encoder; its patches are attended to in every line if `thorough`.
+    thorough : bool
+    hidden : int
+        Of the decoder.
+    n_node : tuple of int
+        Nodes of the densities of log FWHM, log T_ex, log eta N_tot, log eta.
+    """
+
+    tokens: TokenSettings = field(default_factory=TokenSettings)
+    n_patch: int = 8
+    width: int = 48
+    n_head: int = 3
+    n_block: int = 2
+    thorough: bool = False
+    hidden: int = 48
+    n_node: tuple[int, int, int, int] = (65, 65, 131, 49)
+
+    def __post_init__(self) -> None:
+        """Check that the pieces fit together."""
+        before = (self.tokens.half_width - _V_OFF) * self.n_patch / (2.0 * self.tokens.half_width)
+        if self.tokens.n_bin % self.n_patch or abs(before - round(before)) > 1e-9:
+            raise InputError(
+                f"n_patch: {self.n_patch} patches do not divide {self.tokens.n_bin} bins, or none of them begins at "
+                f"-{_V_OFF:g} km/s; +-{self.tokens.half_width:g} km/s are read"
+            )
+        if self.tokens.half_width < 2.0 * _V_OFF:
+            raise InputError(
+                f"half_width: needs {2.0 * _V_OFF:g} km/s or more, got {self.tokens.half_width:g}"
+            )
+        for name in ("width", "hidden"):
+            if getattr(self, name) % self.n_head:
+                raise InputError(f"{name}: {getattr(self, name)} cannot be divided among {self.n_head} heads")
+        if self.n_block < 1 or min(self.n_node) < 2:
+            raise InputError("n_block and n_node: needs at least one block, and two nodes of every density")
+
+
+class PolicyNetwork(nn.Module):
+    """Density of the parameters of a species, given an observed spectrum.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        tokens = settings.tokens
+        self.encoder = Encoder(
+            tokens.n_bin,
+            N_SCALAR,
+            n_patch=settings.n_patch,
+            width=settings.width,
+            n_head=settings.n_head,
+            hidden=2 * settings.width,
+            n_block=settings.n_block,
+            thorough=settings.thorough,
+        )
+        self.decoder = Decoder(
+            width=settings.width,
+            hidden=settings.hidden,
+            n_head=settings.n_head,
+            n_patch=settings.n_patch,
+            n_bin=tokens.n_bin,
+            half_width=tokens.half_width,
+            n_node=settings.n_node,
+        )
+
+    @property
+    def n_weight(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.parameters())
+
+    def terms(self, batch: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Logarithm of the density over the unit cube at parameters x (n_case, n, 5), by coordinate, same shape."""
+        read = self.decoder.prepare(batch, *self.encoder(batch))
+        return self.decoder.log_prob(read, to_unit(x))
+
+    def log_prob(self, batch: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Logarithm of the density over the parameters at x (n_case, n, 5): (n_case, n).
+
+        Per log10 eta, K, log10 cm^-2, log10 km/s and km/s.
+        """
+        return self.terms(batch, x).sum(dim=-1) + log_jacobian(x)
+
+    @torch.no_grad()
+    def sample(self, batch: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Parameters (n_case, n, 5) from uniform numbers z of that shape."""
+        read = self.decoder.prepare(batch, *self.encoder(batch))
+        return to_parameters(self.decoder.sample(read, z))

@@ -1,0 +1,1 @@
+"""How the networks are trained: maximum likelihood on simulated truth, then reinforcement."""

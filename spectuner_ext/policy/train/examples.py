@@ -1,0 +1,116 @@
+"""Training examples from scenes: what the network reads of a target, and the parameters that made it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...spectroscopy import LineDatabase
+from ..case import LOWER, UPPER, Case
+from ..scenes.library import SpeciesLibrary
+from ..scenes.members import Member
+from ..scenes.scene import Scene
+from ..scenes.settings import SceneSettings
+from ..scenes.stream import SceneStream
+from ..tokens import Channels, Tokens, TokenSettings, collate, tokens_of
+
+__all__ = ["Batch", "ExampleSource", "targets"]
+
+FloatArray = NDArray[np.float64]
+Batch = dict[str, NDArray[np.float32] | NDArray[np.bool_]]
+
+_SCENES_PER_EXAMPLE = 4
+"""Scenes set aside for each example of a batch; most scenes give several."""
+
+
+def targets(scene: Scene, group: str | None, most: int) -> list[Member]:
+    """Members of a scene with a detectable line, of a group of species if one is named; the brightest `most`.
+
+    Parameters
+    ----------
+    scene : Scene
+    group : str, optional
+    most : int
+    """
+    fit = [m for m in scene.members if m.n_detectable > 0 and (group is None or m.group == group)]
+    return sorted(fit, key=lambda m: -m.peak_snr)[:most]
+
+
+@dataclass(slots=True)
+class ExampleSource:
+    """Batches of examples by number; the same number gives the same batch in every process.
+
+    Parameters
+    ----------
+    scenes : SceneSettings
+    tokens : TokenSettings
+    seed : int
+    size : int
+        Examples in a batch.
+    group : str, optional
+        Species that are targets.
+    per_scene : int
+        Targets taken from one scene at most.
+    """
+
+    scenes: SceneSettings
+    tokens: TokenSettings
+    seed: int
+    size: int
+    group: str | None = "Mol-1980"
+    per_scene: int = 4
+    _stream: SceneStream | None = field(default=None, init=False, repr=False)
+
+    def batch(self, number: int) -> Batch:
+        """Batch of the given number: fields of `collate`, and ``x`` (n_case, 1, 5)."""
+        tokens: list[Tokens] = []
+        x: list[FloatArray] = []
+        for scene in self._scenes_from(number):
+            channels = Channels.of(scene.observation)
+            for member in targets(scene, self.group, self.per_scene):
+                case = Case(scene.observation, member.transitions)
+                tokens.append(tokens_of(case, self.tokens, channels))
+                x.append(np.clip(member.x, LOWER, UPPER))
+            if len(tokens) >= self.size:
+                break
+        batch = collate(tokens[: self.size])
+        batch["x"] = np.array(x[: self.size], dtype=np.float32)[:, None]
+        return batch
+
+    def cases(self, number: int) -> list[Case]:
+        """As many cases, without their truth."""
+        found: list[Case] = []
+        for scene in self._scenes_from(number):
+            found += [
+                Case(scene.observation, member.transitions)
+                for member in targets(scene, self.group, self.per_scene)
+            ]
+            if len(found) >= self.size:
+                break
+        return found[: self.size]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Everything but the lines, which every process reads itself."""
+        return {
+            name: getattr(self, name) for name in ("scenes", "tokens", "seed", "size", "group", "per_scene")
+        }
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take that over."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._stream = None
+
+    def _scenes_from(self, number: int) -> Iterator[Scene]:
+        """Scenes that belong to a batch."""
+        if self._stream is None:
+            with LineDatabase.open() as database:
+                self._stream = SceneStream(SpeciesLibrary(database), self.scenes, self.seed)
+        first = number * self.size * _SCENES_PER_EXAMPLE
+        for i in range(first, first + self.size * _SCENES_PER_EXAMPLE):
+            yield self._stream[i]
+        raise InputError(
+            f"scenes: {self.size * _SCENES_PER_EXAMPLE} scenes gave fewer than {self.size} targets; draw brighter"
+        )

@@ -1,0 +1,127 @@
+"""Everything that a training depends on, as it is written into its folder and into the weights."""
+
+from dataclasses import dataclass, field
+
+from ...errors import InputError
+from ..network import NetworkSettings
+from ..scenes.settings import SceneSettings
+
+__all__ = ["ReinforceSettings", "SupervisedSettings", "TrainingSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedSettings:
+    """Maximum likelihood on simulated truth.
+
+    Parameters
+    ----------
+    n_step : int
+    n_part, part_size : int
+        Examples of a step: that many parts of that many; processes that train together share the parts.
+    rate, first_rate, last_rate : float
+        Learning rate at its peak, at the first step and at the last.
+    warm_up : float
+        Share of the steps until the peak.
+    weight_decay, max_norm : float
+        Of AdamW; largest norm of a gradient.
+    group : str or None
+        Species that are targets.
+    per_scene : int
+        Targets taken from one scene at most.
+    """
+
+    n_step: int = 4000
+    n_part: int = 2
+    part_size: int = 128
+    rate: float = 2e-3
+    first_rate: float = 1e-4
+    last_rate: float = 2e-6
+    warm_up: float = 0.05
+    weight_decay: float = 0.01
+    max_norm: float = 1.0
+    group: str | None = "Mol-1980"
+    per_scene: int = 4
+
+    def __post_init__(self) -> None:
+        """Check numbers."""
+        for name in ("n_step", "n_part", "part_size", "per_scene"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: needs at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReinforceSettings:
+    """Policy gradient with a prioritised replay buffer: Spectuner-D1, section II.5.
+
+    Parameters
+    ----------
+    n_step : int
+    n_part, part_size : int
+        Cases of a step, half of them new and half from the buffer: parts and cases in each.
+    n_draw : int
+        Parameters drawn for each case.
+    entropy : float
+        Factor of the entropy term.
+    n_entry, n_best : int
+        Cases in the buffer, and draws kept of each; no entry switches the buffer off.
+    refill : float
+        Cases of the buffer that get new draws after each step, in units of the cases of a step.
+    real_share : float
+        Share of the new cases and of the buffer that come from observed spectra, where those are given.
+    rate, first_rate, last_rate, warm_up, weight_decay, max_norm
+        As in `SupervisedSettings`.
+    group : str or None
+    per_scene : int
+    """
+
+    n_step: int = 1000
+    n_part: int = 2
+    part_size: int = 16
+    n_draw: int = 64
+    entropy: float = 0.05
+    n_entry: int = 2000
+    n_best: int = 32
+    refill: float = 1.0
+    real_share: float = 0.15
+    rate: float = 3e-4
+    first_rate: float = 1e-5
+    last_rate: float = 1e-6
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    max_norm: float = 1.0
+    group: str | None = "Mol-1980"
+    per_scene: int = 2
+
+    def __post_init__(self) -> None:
+        """Check numbers."""
+        for name in ("n_step", "n_part", "part_size", "n_best", "per_scene"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: needs at least 1, got {getattr(self, name)}")
+        if self.n_draw < 2:
+            raise InputError(
+                f"n_draw: a draw is rewarded relative to others, so at least 2; got {self.n_draw}"
+            )
+        if self.entropy < 0 or self.refill < 0 or not 0 <= self.real_share <= 1:
+            raise InputError(
+                "entropy and refill must not be negative, and real_share is from 0 to 1; got "
+                f"{self.entropy}, {self.refill}, {self.real_share}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """A network from nothing: what it looks like, what it sees, and both stages.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+    scenes : SceneSettings
+    supervised : SupervisedSettings or None
+        None leaves the stage out.
+    reinforce : ReinforceSettings or None
+    """
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    scenes: SceneSettings = field(default_factory=SceneSettings)
+    supervised: SupervisedSettings | None = field(default_factory=SupervisedSettings)
+    reinforce: ReinforceSettings | None = field(default_factory=ReinforceSettings)
