@@ -40,6 +40,7 @@ HOMES = {
     "matplotlib": [
         "spectuner_ext/pipeline/plots.py",
         "spectuner_ext/pipeline/cubes/plots.py",
+        "spectuner_ext/pipeline/evaluate/plots.py",
         "spectuner_ext/terms/plots.py",
     ],
     "radio_beam": ["spectuner_ext/observation/cubes/beams.py"],
@@ -47,9 +48,16 @@ HOMES = {
     "reproject": ["spectuner_ext/observation/cubes/grids.py"],
     "spectral_cube": ["spectuner_ext/observation/objects.py", "spectuner_ext/observation/cubes/objects.py"],
     "scipy.optimize": ["spectuner_ext/fitting/local.py"],
-    "torch": ["spectuner_ext/terms/reward*.py"],
+    "safetensors": ["spectuner_ext/learning/checkpoint.py", "spectuner_ext/policy/weights.py"],
+    "torch": [
+        "spectuner_ext/fitting/peak_tensor.py",
+        "spectuner_ext/learning/*",
+        "spectuner_ext/lte/batch.py",
+        "spectuner_ext/policy/*",
+        "spectuner_ext/terms/reward*.py",
+    ],
     "typer": ["spectuner_ext/cli.py", "spectuner_tasks/command_line.py"],
-    "yaml": ["spectuner_ext/terms/readers/*"],
+    "yaml": ["spectuner_ext/config/*", "spectuner_ext/terms/readers/*"],
     "zarr": ["spectuner_ext/pipeline/cubes/store.py"],
 }
 """The files that may import a library; the rest reach it through them."""

@@ -10,7 +10,7 @@ __all__ = ["CUBES", "SDFIT_LTE", "SPECTRA", "Parameter", "described", "validated
 
 LOSSES = ("chi2", "pm")
 OPTIMIZERS = (
-    "auto", "levmar", "swarm", "nelder-mead", "cobyla", "cobyqa", "l-bfgs-b", "tnc", "slsqp",
+    "auto", "levmar", "swarm", "evolution", "nelder-mead", "cobyla", "cobyqa", "l-bfgs-b", "tnc", "slsqp",
 )  # fmt: skip
 
 SDFIT_LTE: tuple[Parameter, ...] = (

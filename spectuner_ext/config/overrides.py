@@ -81,7 +81,8 @@ def _replaced(settings: T, path: Sequence[str], value: object, name: str) -> T:
     try:
         return dataclasses.replace(settings, **{path[0]: new})  # type: ignore[type-var]
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        parents = name.split(".")[: -len(path)]
+        raise InputError(".".join([*parents, str(error)])) from error
 
 
 def _from_text(hint: Any, text: str, name: str) -> Any:

@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..lte.arrays import copy
+
 __all__ = ["Options", "State", "advance", "minimize", "start"]
 
 FloatArray = NDArray[np.float64]
@@ -44,17 +46,23 @@ class State(NamedTuple):
     trial_gradient: FloatArray
     trial_normal: FloatArray
     numbers: FloatArray  # damping, its growth, chi2, predicted decrease, evaluations, quiet steps
+    step: FloatArray  # (n,), and so on: memory of `_propose`
+    free: NDArray[np.int64]
+    moving: NDArray[np.bool_]
+    matrix: FloatArray  # (n, n)
+    rhs: FloatArray
 
 
 def start(x: FloatArray) -> State:
     """State before the first evaluation, which is to be made at x."""
     n = x.size
     return State(
-        x.copy(), x.copy(), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros((n, n)), np.zeros(6)
-    )
+        x.copy(), x.copy(), np.zeros(n), np.zeros((n, n)), np.zeros(n), np.zeros((n, n)), np.zeros(6),
+        np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros((n, n)), np.zeros(n),
+    )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _solve(matrix, rhs, n):  # type: ignore[no-untyped-def]
     """Solve in place by Cholesky; False if the leading n x n matrix is not positive definite."""
     for i in range(n):
@@ -79,7 +87,7 @@ def _solve(matrix, rhs, n):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _propose(state, lower, upper):  # type: ignore[no-untyped-def]
     """Write the next trial point and the decrease of chi2 that the quadratic model predicts.
 
@@ -87,13 +95,11 @@ def _propose(state, lower, upper):  # type: ignore[no-untyped-def]
     """
     x, g, h, numbers = state.x, state.gradient, state.normal, state.numbers
     n = x.shape[0]
-    step = np.zeros(n)
-    free = np.empty(n, dtype=np.int64)
-    moving = np.zeros(n, dtype=np.bool_)
+    step, free, moving, matrix, rhs = state.step, state.free, state.moving, state.matrix, state.rhs
     for i in range(n):
+        step[i] = 0.0
         blocked = (x[i] <= lower[i] and g[i] > 0.0) or (x[i] >= upper[i] and g[i] < 0.0)
         moving[i] = not blocked and h[i, i] > 0.0
-    matrix, rhs = np.empty((n, n)), np.empty(n)
     for _ in range(n + 30):
         n_free = 0
         for i in range(n):
@@ -133,7 +139,7 @@ def _propose(state, lower, upper):  # type: ignore[no-untyped-def]
     numbers[_PREDICTED] = decrease
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _promise(state, lower, upper):  # type: ignore[no-untyped-def]
     """Largest decrease of the quadratic model along a single variable, within the box."""
     best = 0.0
@@ -145,7 +151,7 @@ def _promise(state, lower, upper):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def]
     """Take in chi2 at ``state.trial`` (its gradient and normal matrix are in the state) and propose the next trial.
 
@@ -169,9 +175,10 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
             numbers[_DAMPING] *= max(1.0 / 9.0, 1.0 - (2.0 * min(ratio, 2.0) - 1.0) ** 3)
             numbers[_GROWTH] = 2.0
         numbers[_VALUE] = value
-        state.x[:] = state.trial
-        state.gradient[:] = state.trial_gradient
-        state.normal[:, :] = state.trial_normal
+        copy(state.trial, state.x)
+        copy(state.trial_gradient, state.gradient)
+        for i in range(state.x.shape[0]):
+            copy(state.trial_normal[i], state.normal[i])
         if numbers[_QUIET] >= 2.0:
             # small steps may only mean strong damping: is there really nothing to gain?
             if _promise(state, lower, upper) <= 10.0 * (options.atol + options.ftol * abs(value)):

@@ -70,7 +70,7 @@ def buffers(fit: Fit) -> Buffers:
 _LN10 = np.log(10.0)
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
     """Fill component parameters, and the slopes that turn the kernel's derivatives into those of the fit vector."""
     for c in range(theta.shape[0]):
@@ -87,7 +87,7 @@ def components_of(x, layout, theta, slope):  # type: ignore[no-untyped-def]
                 slope[c, k] = 1.0
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def render(x, fit, buf, derivatives):  # type: ignore[no-untyped-def]
     """Model spectrum of fit vector x into ``buf.model``."""
     components_of(x, fit.layout, buf.theta, buf.slope)
@@ -104,9 +104,9 @@ def render(x, fit, buf, derivatives):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _chi2(x, fit, work, model, offset_gradient):  # type: ignore[no-untyped-def]
-    """Chi2 of the rendered model; with offsets in x, also half its derivatives by them."""
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract", "reassoc"})
+def _chi2(x, fit, work, model, derivatives, offset_gradient):  # type: ignore[no-untyped-def]
+    """Chi2 of the rendered model; on request, with offsets in x, also half its derivatives by them."""
     data, n_line, start = fit.data, fit.n_line_parameters, fit.grid.start
     value, weight, union = data.value, data.weight, work.union
     with_offset = x.shape[0] > n_line
@@ -114,7 +114,7 @@ def _chi2(x, fit, work, model, offset_gradient):  # type: ignore[no-untyped-def]
     for w in range(data.s_0.shape[0]):
         o = x[n_line + w] if with_offset else 0.0
         total += data.s_2[w] - 2.0 * o * data.s_1[w] + o * o * data.s_0[w]
-        if with_offset:
+        if with_offset and derivatives:
             offset_gradient[n_line + w] = o * data.s_0[w] - data.s_1[w]
     window = 0
     for k in range(work.union_count[0]):
@@ -129,21 +129,24 @@ def _chi2(x, fit, work, model, offset_gradient):  # type: ignore[no-untyped-def]
             weighted += wm
             change += wm * (model[i] - 2.0 * (value[i] - o))
         total += change
-        if with_offset:
+        if with_offset and derivatives:
             offset_gradient[n_line + window] += weighted
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def chi2(x, fit, buf):  # type: ignore[no-untyped-def]
     """Chi2 of fit vector x."""
     render(x, fit, buf, False)
-    return _chi2(x, fit, buf.work, buf.model, np.empty(x.shape[0]))
+    return _chi2(x, fit, buf.work, buf.model, False, x)  # x stands where nothing is written
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract", "reassoc"})
 def _accumulate_own(x, c, fit, work, j, model, slope, g, h, normal):  # type: ignore[no-untyped-def]
-    """Half gradient and 5 x 5 block of component c, in the kernel's variables; rows of offsets go to `normal`."""
+    """Half gradient and 5 x 5 block (25 numbers) of component c, in the kernel's variables.
+
+    Rows of offsets go to `normal`.
+    """
     n_line, start, index = fit.n_line_parameters, fit.grid.start, fit.layout.index
     value, weight, intervals = fit.data.value, fit.data.weight, work.intervals
     with_offset = x.shape[0] > n_line
@@ -195,12 +198,12 @@ def _accumulate_own(x, c, fit, work, j, model, slope, g, h, normal):  # type: ig
                     normal[n_line + window, column] += total * slope[c, m]
                     normal[column, n_line + window] += total * slope[c, m]
     g[0], g[1], g[2], g[3], g[4] = g0, g1, g2, g3, g4
-    h[0, 0], h[0, 1], h[0, 2], h[0, 3], h[0, 4] = h00, h01, h02, h03, h04
-    h[1, 1], h[1, 2], h[1, 3], h[1, 4] = h11, h12, h13, h14
-    h[2, 2], h[2, 3], h[2, 4], h[3, 3], h[3, 4], h[4, 4] = h22, h23, h24, h33, h34, h44
+    h[0], h[1], h[2], h[3], h[4] = h00, h01, h02, h03, h04
+    h[6], h[7], h[8], h[9] = h11, h12, h13, h14
+    h[12], h[13], h[14], h[18], h[19], h[24] = h22, h23, h24, h33, h34, h44
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract", "reassoc"})
 def _weighted_product(a, b, weight):  # type: ignore[no-untyped-def]
     """Sum of w a b."""
     total = 0.0
@@ -209,7 +212,7 @@ def _weighted_product(a, b, weight):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _scatter(block, c1, c2, layout, slope, normal):  # type: ignore[no-untyped-def]
     """Add the 5 x 5 block of components c1 and c2 to the normal matrix of the fit vector."""
     for k in range(5):
@@ -220,24 +223,24 @@ def _scatter(block, c1, c2, layout, slope, normal):  # type: ignore[no-untyped-d
             column = layout.index[c2, m]
             if column < 0:
                 continue
-            value = block[min(k, m), max(k, m)] if c1 == c2 else block[k, m]
+            value = block[5 * min(k, m) + max(k, m)] if c1 == c2 else block[5 * k + m]
             value *= slope[c1, k] * slope[c2, m]
             normal[row, column] += value
             if c1 != c2:
                 normal[column, row] += value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def chi2_normal(x, fit, buf, gradient, normal):  # type: ignore[no-untyped-def]
     """Chi2 of x; fills half its gradient, ``-J^T W r``, and the normal matrix ``J^T W J``."""
     render(x, fit, buf, True)
     work, layout = buf.work, fit.layout
     gradient[:] = 0.0
     normal[:, :] = 0.0
-    total = _chi2(x, fit, work, buf.model, gradient)
+    total = _chi2(x, fit, work, buf.model, True, gradient)
     for w in range(x.shape[0] - fit.n_line_parameters):
         normal[fit.n_line_parameters + w, fit.n_line_parameters + w] = fit.data.s_0[w]
-    g, h = np.zeros(5), np.zeros((5, 5))
+    g, h = work.s_v, work.s_w  # free again once the spectrum is there
     for c in range(fit.species.shape[0]):
         _accumulate_own(x, c, fit, work, buf.jacobian[c], buf.model, buf.slope, g, h, normal)
         for k in range(5):
@@ -250,10 +253,11 @@ def chi2_normal(x, fit, buf, gradient, normal):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _cross(c, d, work, jacobian, weight, block):  # type: ignore[no-untyped-def]
     """Fill the 5 x 5 block of two components where their intervals meet; False if they never do."""
-    block[:, :] = 0.0
+    for k in range(25):
+        block[k] = 0.0
     met = False
     i, j = 0, 0
     while i < work.count[c] and j < work.count[d]:
@@ -263,7 +267,7 @@ def _cross(c, d, work, jacobian, weight, block):  # type: ignore[no-untyped-def]
             met = True
             for k in range(5):
                 for m in range(5):
-                    block[k, m] += _weighted_product(jacobian[c, k, a:b], jacobian[d, m, a:b], weight[a:b])
+                    block[5 * k + m] += _weighted_product(jacobian[c, k, a:b], jacobian[d, m, a:b], weight[a:b])
         if work.intervals[c, i, 1] <= work.intervals[d, j, 1]:
             i += 1
         else:

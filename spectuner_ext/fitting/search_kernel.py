@@ -9,14 +9,14 @@ from . import levmar, objective, peak_kernel
 __all__ = ["chi2_of_draws", "levmar_chi2", "peak_loss", "peak_losses", "screen"]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def chi2_of_draws(draws, fit, buf, values):  # type: ignore[no-untyped-def]
     """Chi2 of every row of `draws` into `values`."""
     for i in range(draws.shape[0]):
         values[i] = objective.chi2(draws[i], fit, buf)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def screen(draws, lower, upper, fit, buf, values):  # type: ignore[no-untyped-def]
     """Chi2 of every row, with the filling factor of a single component moved to its best value.
 
@@ -50,7 +50,7 @@ def screen(draws, lower, upper, fit, buf, values):  # type: ignore[no-untyped-de
         values[i] = value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def levmar_chi2(state, lower, upper, fit, buf, options):  # type: ignore[no-untyped-def]
     """Levenberg-Marquardt on chi2 until it stops; returns the reason."""
     reason = 0
@@ -60,14 +60,14 @@ def levmar_chi2(state, lower, upper, fit, buf, options):  # type: ignore[no-unty
     return reason
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def peak_loss(x, fit, buf, peaks, peak_work):  # type: ignore[no-untyped-def]
     """Peak-matching loss of fit vector x."""
     objective.render(x, fit, buf, False)
     return peak_kernel.pm_loss(buf.model, buf.work.union, buf.work.union_count[0], peaks, peak_work)[0]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def peak_losses(draws, fit, buf, peaks, peak_work, values):  # type: ignore[no-untyped-def]
     """Peak-matching loss of every row of `draws` into `values`."""
     for i in range(draws.shape[0]):

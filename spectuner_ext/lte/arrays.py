@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["BUFFER", "LANES", "Accuracy", "Grid", "Lines", "Workspace", "workspace"]
+__all__ = ["BUFFER", "LANES", "Accuracy", "Grid", "Lines", "Workspace", "copy", "workspace"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -15,6 +16,13 @@ BUFFER = 768
 
 LANES = 8
 """Loops over nodes go in multiples of this: what is left over of a SIMD register is done one by one, as slowly."""
+
+
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Write one array into another, which do not overlap; an assignment to a slice would need numba's run time."""
+    for i in range(target.shape[0]):
+        target[i] = source[i]
 
 
 class Grid(NamedTuple):
@@ -65,6 +73,7 @@ class Workspace(NamedTuple):
     order: IntArray  # (n_line,)
     intervals: IntArray  # (n_component, n_interval, 2) where each component has opacity
     count: IntArray  # type: ignore[assignment]  # (n_component,) number of intervals; hides tuple.count
+    cursor: IntArray  # (n_component,) intervals already in the union
     union: IntArray  # (n_component * n_interval, 2)
     union_count: IntArray  # (1,)
     tau_max: FloatArray  # (n_component,)
@@ -87,6 +96,7 @@ def workspace(grid: Grid, lines: Lines, n_component: int) -> Workspace:
         order=np.zeros(longest, dtype=np.int64),
         intervals=np.zeros((n_component, longest, 2), dtype=np.int64),
         count=np.zeros(n_component, dtype=np.int64),
+        cursor=np.zeros(n_component, dtype=np.int64),
         union=np.zeros((n_component * longest, 2), dtype=np.int64),
         union_count=np.zeros(1, dtype=np.int64),
         tau_max=np.zeros(n_component),

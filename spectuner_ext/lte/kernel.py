@@ -11,8 +11,9 @@ Equations as in `spectuner_ext.lte.reference`. What makes it fast:
 - the five derivatives come from three more sums over the same nodes.
 
 Arrays that are passed to a compiled function cost two atomic counts each, and a tuple of arrays two for each of its
-members: 0.3 us a call here, as much as a whole block of lines. So there is one call per component for collecting
-the lines and one for all its blocks, most of them inlined, and the loops inside work on local names.
+members: more than the arithmetic of a small spectrum. Nothing is allocated here, and whoever calls holds the arrays,
+so ``_nrt=False`` leaves the counting out: numba's run time has no part in these functions, and a line that needs it,
+because it allocates, does not compile.
 
 Derivatives are with respect to filling factor, T_ex, ln N_tot, ln FWHM and v_off.
 """
@@ -47,7 +48,7 @@ def _rules() -> tuple[FloatArray, FloatArray]:
 _NODES, _WEIGHTS = _rules()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _node_count(width, tau):  # type: ignore[no-untyped-def]
     """Nodes for a channel `width` line sigmas wide: error below 3e-5 of the line's peak.
 
@@ -76,7 +77,7 @@ def _node_count(width, tau):  # type: ignore[no-untyped-def]
     return n, steep
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _log_partition(log_t, table_t, table_q, first, last):  # type: ignore[no-untyped-def]
     """Ln Q and d ln Q / d ln T, linear in logarithms, outermost slopes continued."""
     low, high = first, last - 1
@@ -90,7 +91,7 @@ def _log_partition(log_t, table_t, table_q, first, last):  # type: ignore[no-unt
     return table_q[low] + slope * (log_t - table_t[low]), slope
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _first_channel_above(x, edges, start, stop, inverse_step, low):  # type: ignore[no-untyped-def]
     """First channel in [start, stop) whose edge in `edges` exceeds x; a guess on a regular axis, then a walk."""
     if inverse_step > 0.0:
@@ -110,7 +111,7 @@ def _first_channel_above(x, edges, start, stop, inverse_step, low):  # type: ign
     return a
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"})
 def _line_depths(theta, strength, nu, e_lower, column, tau_0, stimulated):  # type: ignore[no-untyped-def]
     """Optical depth at the centre of every line, and its stimulated-emission factor; returns the largest depth.
 
@@ -129,7 +130,7 @@ def _line_depths(theta, strength, nu, e_lower, column, tau_0, stimulated):  # ty
     return best
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ignore[no-untyped-def]
     """Lines of one component that matter: parameters, channels, and their order by first channel.
 
@@ -178,7 +179,7 @@ def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ig
     return n_live
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, _nrt=False, error_model="numpy")
 def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
     """J(T) at nu and its derivatives with respect to nu, T, and both."""
     x = H_OVER_K * nu / t_ex
@@ -193,7 +194,7 @@ def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"})
 def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, derivatives, work):  # type: ignore[no-untyped-def]
     """Averages over one channel that is much wider than its lines, by panels over the part they reach.
 
@@ -232,7 +233,7 @@ def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, de
     return sum_a, sum_n, sum_t, sum_w, sum_v
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"}, error_model="numpy")
 def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Group the collected lines into blocks that share channels, and add each block to the spectrum.
 
@@ -425,7 +426,7 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
     work.count[index] = count
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def _component(theta, species, index, grid, lines, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Add one component to the spectrum; its intervals go to ``work.intervals[index]``."""
     n_window = grid.start.shape[0] - 1
@@ -444,10 +445,12 @@ def _component(theta, species, index, grid, lines, accuracy, derivatives, work, 
     _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jacobian)
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def _unite(grid, n_component, work):  # type: ignore[no-untyped-def]
     """Merge overlapping and touching intervals of all components; none crosses a window border."""
-    cursor = np.zeros(n_component, dtype=np.int64)
+    cursor = work.cursor
+    for c in range(n_component):
+        cursor[c] = 0
     n, border = 0, 0
     while True:
         first, at = np.int64(9223372036854775807), -1
@@ -469,7 +472,7 @@ def _unite(grid, n_component, work):  # type: ignore[no-untyped-def]
     work.union_count[0] = n
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def evaluate(theta, species, grid, lines, accuracy, derivatives, work, model, jacobian):  # type: ignore[no-untyped-def]
     """Spectrum of all components, and on request its Jacobian.
 

@@ -28,7 +28,18 @@ _BATCH = (*_FITTING, "fitting/batch/*.py")
 _NOISE = ("observation/noise_kernel.py", "observation/sorted_values.py", "observation/channel_differences.py")
 _CUBES = (*_FITTING, "pipeline/cubes/*_kernel.py", "pipeline/cubes/flatness.py")
 
-_SOURCES = {"lte": _LTE, "fitting": _FITTING, "batch": _BATCH, "observation": _NOISE, "cubes": _CUBES}
+_POLICY = (*_BATCH, "policy/*_kernel.py")
+_SCENES = (*_FITTING, "policy/scenes/*_kernel.py")
+
+_SOURCES = {
+    "lte": _LTE,
+    "fitting": _FITTING,
+    "batch": _BATCH,
+    "observation": _NOISE,
+    "cubes": _CUBES,
+    "policy": _POLICY,
+    "scenes": _SCENES,
+}
 """Folder to the files whose content decides what is compiled in it."""
 
 

@@ -55,7 +55,7 @@ def fit_vectors(space: ParameterSpace, draws: FloatArray, lower: FloatArray, upp
     draws : array, (..., n_component, 5)
         Rows of log10 eta, T_ex [K], log10 N_tot [cm^-2], log10 FWHM [km/s], v_off [km/s] for each component.
     lower, upper : array, (n_free,) or (..., n_free)
-        Bounds of the fit vector, perhaps equal where a variable is held; offsets of windows included, which start at 0.
+        Bounds of the fit vector, perhaps equal where a variable is held; with those of offsets, which start at 0.
 
     Returns
     -------

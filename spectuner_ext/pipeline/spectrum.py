@@ -152,12 +152,11 @@ def fit_spectrum(
     moved, margin = reach(asked)
     transitions = transitions_for(observation, species, database, moved, margin)
     search = without_guess(solver, ninit)
-    second: Search = without_guess(solve_auto, None)
+    second: Search = _without_starts
     if trained is not None:
         check_known(asked)
         check_lines(observation, transitions)
-        drawn = {"n": ninit or N_INIT, "seed": seed}
-        second = PolicySearch(trained, observation, transitions, **drawn)
+        second = PolicySearch(trained, observation, transitions, n=ninit or N_INIT, seed=seed)
         search = second if optimizer == "auto" else replace(second, solve=solver)
     peaks = build_peak_data(
         observation,
@@ -258,6 +257,13 @@ def _is_crowded(result: FitResult) -> bool:
         and bool(result.flags[0] & FitFlag.POOR_FIT)
         and result.status != Status.CANCELLED
     )
+
+
+def _without_starts(
+    problem: Problem, members: Sequence[Component], rng: np.random.Generator, **given: FloatArray
+) -> Solution:
+    """Search that draws for itself, whatever the user guessed for another loss."""
+    return solve_auto(problem, rng)
 
 
 def _second_opinion(result: FitResult, problem: Problem, solution: Solution) -> FitResult:

@@ -28,8 +28,8 @@ class TrainedPolicy:
     ----------
     policy : FittingPolicy
     origin : mapping
-        JSON-like: ``file`` (name, or None for one that was given loaded), ``sha256`` of the file, or of the numbers of
-        one that was given loaded, ``device``, and ``notes`` on its training.
+        JSON-like: ``file`` (None for one that was given loaded), ``sha256`` of the file (of the numbers of one that
+        was given loaded), ``device``, and ``notes`` on its training.
     """
 
     policy: "FittingPolicy"
@@ -112,7 +112,8 @@ def _device_of(policy: "FittingPolicy") -> str:
 def _digest_of(policy: "FittingPolicy") -> str:
     """Digest of all numbers of a network, in the order of their names."""
     digest = hashlib.sha256()
-    for name, value in sorted(policy.engine.network.state_dict().items()):
+    engine: Any = policy.engine
+    for name, value in sorted(engine.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from ..spectroscopy.transitions import Transitions
 from .case import LOWER, UPPER, Case, SpeciesLines, case_of
 from .compact import CompactEngine
 from .weights import SHIPPED, load_network
+
+if TYPE_CHECKING:
+    from .published.policy import PublishedPolicy
 
 __all__ = ["FittingPolicy"]
 
@@ -80,8 +83,8 @@ class FittingPolicy:
         Parameters
         ----------
         path : path, optional
-            ``"proposal"`` (the default) and ``"posterior"`` come with the package; or a file of ours (.safetensors) or
-            of Spectuner-D1.
+            ``"proposal"`` (the default) and ``"posterior"`` come with the package; or a file of ours
+            (.safetensors) or of Spectuner-D1.
         database : LineDatabase, optional
         device : str or torch.device
             ``cpu``, ``cuda``, or ``auto``.
@@ -101,7 +104,7 @@ class FittingPolicy:
             from .published.policy import PublishedPolicy
 
             published = PublishedPolicy.load(file, database=database, device=where)
-            return cls(published, database, {"format": "Spectuner-D1"})
+            return cls(_PublishedEngine(published), database, {"format": "Spectuner-D1"})
         network, notes = load_network(file)
         return cls(CompactEngine(network, where), database, notes)
 
@@ -130,6 +133,9 @@ class FittingPolicy:
         self, observation: Observation, species: str | Transitions, parameters: ArrayLike
     ) -> FloatArray:
         """Logarithm of the density at parameters (n, 5): (n,).
+
+        Per log10 eta, K, log10 cm^-2, log10 km/s and km/s for our networks. That of Spectuner-D1 is over the box of its
+        bounds scaled to one, as it was published; the two differ by a constant of the box.
 
         Raises
         ------
@@ -163,3 +169,22 @@ class FittingPolicy:
     def log_prob_cases(self, cases: Sequence[Case], x: FloatArray) -> FloatArray:
         """Logarithm of the density at parameters x (n_case, n, 5): (n_case, n)."""
         return self.engine.log_prob([self.engine.read(c) for c in cases], np.asarray(x, dtype=np.float64))
+
+
+class _PublishedEngine:
+    """The published network behind the same face."""
+
+    def __init__(self, published: "PublishedPolicy") -> None:
+        self._published = published
+
+    def read(self, case: Case) -> Case:
+        """Nothing yet: the published network reads when it samples."""
+        return case
+
+    def sample(self, tokens: Sequence[Case], n: int, seeds: Sequence[int]) -> FloatArray:
+        """Parameters (n_case, n, 5)."""
+        return self._published.sample_cases(tokens, n, seeds)
+
+    def log_prob(self, tokens: Sequence[Case], x: FloatArray) -> FloatArray:
+        """Logarithm of the density as published, over the box of the bounds: (n_case, n)."""
+        return np.stack([self._published.log_prob_case(c, row) for c, row in zip(tokens, x, strict=True)])

@@ -196,15 +196,4 @@ def refine_starts(starts, n_follow, short, limit, lower, upper, fit, buf, peaks,
     return best
 
 
-drop_stale(
-    evaluate_draws,
-    (
-        "constants.py",
-        "lte/arrays.py",
-        "lte/fastmath.py",
-        "lte/kernel.py",
-        "fitting/*.py",
-        "fitting/batch/*.py",
-        "policy/*_kernel.py",
-    ),
-)
+drop_stale(evaluate_draws)

@@ -5,6 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..constants import C_KMS
+from ..lte.kernel_cache import drop_stale
 
 __all__ = ["choose_lines", "read_profiles"]
 
@@ -97,3 +98,6 @@ def choose_lines(brightness: FloatArray, n: int) -> IntArray:
     # a tie is decided by the order, so that the choice does not depend on the sort
     order = np.argsort(-score, kind="mergesort")
     return np.sort(order[:n])
+
+
+drop_stale(read_profiles)

@@ -39,19 +39,21 @@ def merge_hyperfine(lines: Transitions, width: float = MERGE_WIDTH) -> Transitio
     g = np.asarray(np.bincount(index, lines.g_upper), dtype=np.float64)
     frequency = np.bincount(index, strength * lines.frequency) / total
     energy = np.bincount(index, strength * lines.e_lower) / total
-    old, single = lines.select(kept), size == 1
+    single = size == 1
     # A mean may pass a line between its components, so the order is made anew.
-    nu = np.where(single, old.frequency, frequency)
+    nu = np.where(single, lines.frequency[kept], frequency)
     order = np.argsort(nu, kind="stable")
+    kept, single = kept[order], single[order]
     return replace(
-        old.select(order),
+        lines,
         frequency=nu[order],
-        e_lower=np.where(single, old.e_lower, energy)[order],
-        einstein_a=np.where(single, old.einstein_a, total / g)[order],
+        frequency_error=lines.frequency_error[kept],
+        e_lower=np.where(single, lines.e_lower[kept], energy[order]),
+        einstein_a=np.where(single, lines.einstein_a[kept], (total / g)[order]),
         g_upper=g[order],
-        upper=np.where(single, old.upper, upper[kept])[order],
-        lower=np.where(single, old.lower, lower[kept])[order],
-        hyperfine=(old.hyperfine & single)[order],
+        upper=np.where(single, lines.upper[kept], upper[kept]),
+        lower=np.where(single, lines.lower[kept], lower[kept]),
+        hyperfine=lines.hyperfine[kept] & single,
     )
 
 

@@ -209,7 +209,7 @@ def _values(problem: BatchProblem, theta: FloatArray) -> dict[str, Any]:
     }
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract", "reassoc"})
 def screen(weighted, inverse_variance, background, bank, gain, log_scale):  # type: ignore[no-untyped-def]
     """How far each template can lower chi2, at its best brightness within the bounds.
 

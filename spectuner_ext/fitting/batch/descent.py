@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...observation.cubes.block import SpectrumBlock
+from ...lte.arrays import copy
 from .. import levmar, objective
 from .bank import BY_COLUMN, BY_FILLING_FACTOR, NO_SCALE, Bank, screen
 from .pixel import load, own_arrays
@@ -44,7 +45,7 @@ class Descents(NamedTuple):
     which: IntArray  # (n,) start that led to x
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _descend(x0, lower, upper, fit, buf, options, state, best_x, best_normal, best_chi2):  # type: ignore[no-untyped-def]
     """One descent; gives up when it is about to end where an earlier one did. Returns the reason to stop."""
     n = x0.shape[0]
@@ -78,20 +79,21 @@ def _descend_all(  # type: ignore[no-untyped-def]
                 _try(p, s, starts[p, s], lower[p], upper[p], fit, buf, options, state, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _try(p, s, x0, lower, upper, fit, buf, options, state, out):  # type: ignore[no-untyped-def]
     """Descend from one start and keep the end if it is the best of its pixel."""
     reason = _descend(x0, lower, upper, fit, buf, options, state, out.x[p], out.normal[p], out.chi2[p])
     out.n_evaluations[p] += np.int64(state.numbers[4])
     if state.numbers[2] < out.chi2[p]:
         out.chi2[p] = state.numbers[2]
-        out.x[p] = state.x
-        out.normal[p] = state.normal
+        copy(state.x, out.x[p])
+        for i in range(state.x.shape[0]):
+            copy(state.normal[i], out.normal[p, i])
         out.reason[p] = reason
         out.which[p] = s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _pick(bank, gain, t_ex, fwhm, v_off, chosen):  # type: ignore[no-untyped-def]
     """Numbers of the templates of largest gain that are unlike each other; returns how many there are."""
     n = 0

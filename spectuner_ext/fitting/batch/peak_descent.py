@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ...lte.arrays import copy
 from .. import levmar, objective, peak_kernel, search_kernel
-from . import peak_screen, simplex
+from . import simplex
 from .principal_axes import principal_axes
 
-__all__ = ["Steps", "best_start", "descend", "losses", "matched", "render", "search_component"]
+__all__ = ["Steps", "best_start", "descend", "is_finite", "losses", "matched", "render", "search_component"]
 
 _SHORT = simplex.Options(max_evaluations=60, rtol=1e-3)
 _APART = 0.05
@@ -31,30 +32,39 @@ class Steps(NamedTuple):
 _WIDE = Steps(3.0, 0.3, 0.1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
+def is_finite(x):  # type: ignore[no-untyped-def]
+    """Whether all numbers are."""
+    for i in range(x.shape[0]):
+        if not np.isfinite(x[i]):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def render(x, fit, buf):  # type: ignore[no-untyped-def]
     """Spectrum of x into ``buf.model``."""
     objective.render(x, fit, buf, False)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def losses(points, fit, buf, peaks, work, values):  # type: ignore[no-untyped-def]
     """Loss of every row; infinite where it is absent."""
     for k in range(points.shape[0]):
-        if np.all(np.isfinite(points[k])):
+        if is_finite(points[k]):
             values[k] = search_kernel.peak_loss(points[k], fit, buf, peaks, work)
         else:
             values[k] = np.inf
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def matched(x, fit, buf, peaks, work):  # type: ignore[no-untyped-def]
     """Observed peaks that the spectrum of x matches."""
     render(x, fit, buf)
     return peak_kernel.pm_loss(buf.model, buf.work.union, buf.work.union_count[0], peaks, work)[3]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _weighted_sums(fit, buf):  # type: ignore[no-untyped-def]
     """Chi2 of the spectrum in ``buf.model``, and the sum of its squares over those of the noise."""
     chi2, square = 0.0, 0.0
@@ -68,7 +78,7 @@ def _weighted_sums(fit, buf):  # type: ignore[no-untyped-def]
     return chi2, square
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # type: ignore[no-untyped-def]
     """Put the start with the lowest loss into x; returns its loss, and whether it needs no search."""
     best, described = np.inf, False
@@ -79,7 +89,7 @@ def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # 
         nothing += peaks.weight[w] * peaks.data_sum[w] / peaks.n_used[w] / n_window
         lowest = min(lowest, peaks.weight[w] * peaks.threshold[w])
     for k in range(starts.shape[0]):
-        if not np.all(np.isfinite(starts[k])):
+        if not is_finite(starts[k]):
             continue
         for i in range(lower.shape[0]):
             starts[k, i] = min(max(starts[k, i], lower[i]), upper[i])
@@ -88,8 +98,21 @@ def best_start(starts, lower, upper, fit, buf, peaks, work, used, x, count):  # 
         if value < best:
             best = value
             described = _weighted_sums(fit, buf)[0] < limit and value < nothing - _PEAKS * lowest
-            x[:] = starts[k]
+            copy(starts[k], x)
     return best, described
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _follow(state, trial, active, low, high, options, fit, buf, peaks, work, count):  # type: ignore[no-untyped-def]
+    """Evaluate what the simplex proposes until it stops; returns why."""
+    reason = levmar.RUNNING
+    while reason == levmar.RUNNING:
+        for a in range(active.shape[0]):
+            trial[active[a]] = state.trial[a]
+        loss = search_kernel.peak_loss(trial, fit, buf, peaks, work)
+        count[0] += 1
+        reason = simplex.advance(state, loss, low, high, options)
+    return reason
 
 
 @njit(cache=True, nogil=True)
@@ -114,21 +137,14 @@ def descend(x, value, active, steps, options, lower, upper, fit, buf, peaks, wor
     )
     state = simplex.state_for(n)
     simplex.begin(state, begin, value, axes, 1.0, low, high)
-    trial = x.copy()
-    reason = levmar.RUNNING
-    while reason == levmar.RUNNING:
-        for a in range(n):
-            trial[active[a]] = state.trial[a]
-        loss = search_kernel.peak_loss(trial, fit, buf, peaks, work)
-        count[0] += 1
-        reason = simplex.advance(state, loss, low, high, options)
+    reason = _follow(state, x.copy(), active, low, high, options, fit, buf, peaks, work, count)
     best = simplex.best_of(state)
     for a in range(n):
         x[active[a]] = state.vertices[best, a]
     return state.values[best], reason
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _is_near(x, others, variables, lower, upper):  # type: ignore[no-untyped-def]
     """Whether x is close to one of some points in all of these variables; -1 is none, and held ones do not count."""
     for j in range(others.shape[0]):
@@ -143,13 +159,13 @@ def _is_near(x, others, variables, lower, upper):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def search_component(  # type: ignore[no-untyped-def]
-    bank, sight, residual, candidates, n_descent, active, lower, upper, fit, buf, peaks, work, x, value, count
+    bank, candidates, n_descent, active, lower, upper, fit, buf, peaks, work, x, value, count
 ):
-    """Try the best placements of a component beside x, and follow the most promising; x becomes the best.
+    """Try placements of a component beside x, and follow the most promising; x becomes the best.
 
-    Returns its loss.
+    The placements are the rows of `candidates` but the first, which is for x. Returns the loss.
     """
-    n = peak_screen.screen(bank, residual, sight, x, candidates[1:]) + 1
+    n = candidates.shape[0]
     candidates[0, :] = x
     values = np.empty(n)
     values[0] = value

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...constants import C_KMS, H_OVER_K
+from ...lte.arrays import copy
 from .peak_bank import PeakBank
 
 __all__ = ["Sight", "look", "screen", "sight_for"]
@@ -56,7 +57,7 @@ def sight_for(bank: PeakBank, n_span: int, n_kept: int = 32, n_placed: int = 8) 
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def look(bank, background, peaks, sight):  # type: ignore[no-untyped-def]
     """Put the spans of a pixel, and the brightness of the templates before its continuum, into `sight`.
 
@@ -104,7 +105,7 @@ def look(bank, background, peaks, sight):  # type: ignore[no-untyped-def]
             sight.factor[t, w] = max((planck - behind) / contrast, 0.0) if contrast > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, _nrt=False, error_model="numpy")
 def _place_all(bank, templates, width, first_shift, last_shift, step, peaks, sight):  # type: ignore[no-untyped-def]
     """Estimate the peak loss of templates of about a width at some velocities, into ``sight.estimate``.
 
@@ -122,15 +123,12 @@ def _place_all(bank, templates, width, first_shift, last_shift, step, peaks, sig
         template = templates[c]
         warmth = warmths[template]
         begin, end = start[template], start[template + 1]
-        row = 0
-        for shift in range(first_shift, last_shift + 1, step):
+        for row in range((last_shift - first_shift) // step + 1):
             estimate[c, row], best_scale[c, row] = np.inf, high
-            row += 1
         if abs(widths[template] - width) > 1:
             continue
-        row = -1
-        for shift in range(first_shift, last_shift + 1, step):
-            row += 1
+        for row in range((last_shift - first_shift) // step + 1):
+            shift = first_shift + row * step
             # most placements match nothing, which is seen at once
             matched = False
             for p in range(begin, end):
@@ -195,7 +193,7 @@ def _place_all(bank, templates, width, first_shift, last_shift, step, peaks, sig
                     break
 
 
-@njit(inline="always", cache=True, nogil=True)
+@njit(inline="always", cache=True, nogil=True, _nrt=False)
 def _isolation(x, nearest, borders, spans, span_left, span_right):  # type: ignore[no-untyped-def]
     """Weight of an unmatched peak at cell x, as in the loss: its distance from observed spans, 0 to 1."""
     lower, upper = borders
@@ -214,20 +212,20 @@ def _isolation(x, nearest, borders, spans, span_left, span_right):  # type: igno
     return distance / (upper - lower)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _insert(table, n, estimate, template, shift, scale):  # type: ignore[no-untyped-def]
     """Put a placement into a table sorted by estimate, if it is among the best; returns how many it holds."""
     if n == table.shape[0] and estimate >= table[n - 1, 0]:
         return n
     k = min(n, table.shape[0] - 1)
     while k > 0 and table[k - 1, 0] > estimate:
-        table[k, :] = table[k - 1, :]
+        copy(table[k - 1], table[k])
         k -= 1
     table[k, 0], table[k, 1], table[k, 2], table[k, 3] = estimate, template, shift, scale
     return min(n + 1, table.shape[0])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def screen(bank, peaks, sight, x, candidates):  # type: ignore[no-untyped-def]
     """Find the placements with the lowest estimates.
 
@@ -275,7 +273,7 @@ def screen(bank, peaks, sight, x, candidates):  # type: ignore[no-untyped-def]
                 if found[same, 0] <= lowest:
                     continue
                 for k in range(same, n_found - 1):
-                    found[k, :] = found[k + 1, :]
+                    copy(found[k + 1], found[k])
                 n_found -= 1
             n_found = _insert(found, n_found, lowest, at, shift, at_scale)
     n_best, n_template = 0, warmths.shape[0]
@@ -294,7 +292,7 @@ def screen(bank, peaks, sight, x, candidates):  # type: ignore[no-untyped-def]
                 n_best = _insert(best, n_best, lowest, at, shift, at_scale)
     n_candidate = min(n_best, candidates.shape[0])
     for i in range(n_candidate):
-        candidates[i, :] = x
+        copy(x, candidates[i])
         t, slot = int(best[i, 1]), bank.slot
         for k in range(1, 4):
             if slot[k] >= 0:

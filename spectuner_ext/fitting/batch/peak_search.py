@@ -10,6 +10,7 @@ Nothing is random, and nothing but a pixel's own spectrum and starts decides abo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from ...observation.cubes.block import SpectrumBlock
 from .. import levmar, objective
 from ..peak_finder import PeakWork
 from ..peak_kernel import PeakData
-from . import peak_bank, peak_descent, peak_screen, pixel, pixel_peaks, simplex
+from . import peak_bank, peak_pixels, peak_screen, pixel, pixel_peaks
 from .peak_bank import PeakBank
+from .peak_pixels import Pixels
 from .problem import BatchProblem
 
 __all__ = ["PeakSearch", "build_banks", "matched_peaks", "pm_losses", "search_pm"]
@@ -30,10 +32,6 @@ IntArray = NDArray[np.int64]
 
 _PLACED, _KEPT, _DESCENTS = 4, 48, 6
 """Velocities looked at closely, placements evaluated in full, how many of those are followed; times the effort."""
-_RTOL = 3e-5
-_NEAR = peak_descent.Steps(3.0, 0.02, 0.05)
-_GAIN = 1e-3
-"""The loss is ragged at this relative level: a round that gains less was the last one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,17 +104,49 @@ def search_pm(
     starts = _checked(problem, block, sigma, starts)
     if effort > 0 and banks is None:
         banks = build_banks(problem)
-    bench = _Bench.of(problem, banks if effort > 0 and banks is not None else (), effort)
+    bench, pixels = _Bench.of(problem), _pixels(problem, block, sigma, limits)
     n = block.n_pixel
-    lower, upper = limits or (problem.lower, problem.upper)
-    lower, upper = (np.array(np.broadcast_to(b, (n, problem.n_free))) for b in (lower, upper))
-    x = np.full((n, problem.n_free), np.nan)
-    loss, reason, count = np.full(n, np.nan), np.full(n, levmar.BAD_START), np.zeros(n, dtype=np.int64)
-    for i in range(n):
-        if bench.load(block, sigma, i):
-            bench.limit(lower[i], upper[i])
-            loss[i], reason[i], count[i] = bench.search(starts[i], x[i], effort, max_evaluations, polish)
+    x, loss = np.full((n, problem.n_free), np.nan), np.full(n, np.inf)
+    used, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    described, reason = np.zeros(n, dtype=np.bool_), np.full(n, levmar.BAD_START)
+    peak_pixels.start_all(pixels, starts, *bench, x, loss, used, described, count)
+    rows = np.flatnonzero((used > 0) & ((effort > 1) | ~described))
+    for bank in (banks or ()) if effort > 0 and rows.size else ():
+        _search(problem, pixels, rows, bank, effort, bench, x, loss, count)
+    ended = np.isfinite(loss)
+    x[~ended], loss[~ended] = np.nan, np.nan
+    if polish:
+        index = problem.space.layout.index
+        peak_pixels.polish_all(
+            pixels, np.flatnonzero(ended), index, max_evaluations, *bench, x, loss, reason, count
+        )
+    else:
+        reason[ended] = levmar.CONVERGED
     return PeakSearch(x, loss, reason, count)
+
+
+def _search(
+    problem: BatchProblem,
+    pixels: Pixels,
+    rows: NDArray[np.intp],
+    bank: PeakBank,
+    effort: int,
+    bench: "_Bench",
+    x: FloatArray,
+    loss: FloatArray,
+    count: IntArray,
+) -> None:
+    """Search one component anew in some pixels, in what the others leave over."""
+    fit = bench.fit
+    rest = np.arange(fit.species.size) != bank.component
+    layout = fit.layout._replace(index=fit.layout.index[rest], offset=fit.layout.offset[rest])
+    others = fit._replace(species=fit.species[rest], layout=layout)
+    residual = pixel_peaks.own_peaks(problem)[0]
+    sight = peak_screen.sight_for(bank, residual.span_left.size, _KEPT * effort, _PLACED * effort)
+    peak_pixels.search_all(
+        pixels, rows, bank, sight, np.zeros((_KEPT * effort + 1, problem.n_free)), _DESCENTS * effort,
+        others, objective.buffers(others), residual, *bench, x, loss, count,
+    )  # fmt: skip
 
 
 def pm_losses(
@@ -124,21 +154,17 @@ def pm_losses(
 ) -> FloatArray:
     """Peak-matching loss of points (n, k, n_free) of every pixel, (n, k) in K; infinite where a point has NaN."""
     points = _checked(problem, block, sigma, points)
-    bench = _Bench.of(problem, (), 0)
     values = np.full(points.shape[:2], np.inf)
-    for i in range(block.n_pixel):
-        if bench.load(block, sigma, i):
-            peak_descent.losses(points[i], bench.fit, bench.buf, bench.peaks, bench.work, values[i])
+    peak_pixels.losses_of_all(_pixels(problem, block, sigma), points, *_Bench.of(problem), values)
     return values
 
 
 def matched_peaks(problem: BatchProblem, block: SpectrumBlock, sigma: FloatArray, x: FloatArray) -> IntArray:
     """How many observed peaks of every pixel the model of fit vectors x (n, n_free) matches, (n,)."""
-    bench = _Bench.of(problem, (), 0)
     matched = np.zeros(block.n_pixel, dtype=np.int64)
-    for i in range(block.n_pixel):
-        if np.isfinite(x[i]).all() and bench.load(block, sigma, i):
-            matched[i] = peak_descent.matched(x[i], bench.fit, bench.buf, bench.peaks, bench.work)
+    if matched.size:
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        peak_pixels.matched_of_all(_pixels(problem, block, sigma), x, *_Bench.of(problem), matched)
     return matched
 
 
@@ -162,150 +188,37 @@ def _checked(
     return np.array(points, dtype=np.float64)
 
 
-@dataclass(slots=True, eq=False)
-class _Bench:
-    """Memory of one call, and the pixel that lies on it."""
+class _Bench(NamedTuple):
+    """Memory of one call."""
 
-    problem: BatchProblem
     fit: objective.Fit
     buf: objective.Buffers
     peaks: PeakData
-    spare: PeakWork
     work: PeakWork
-    parts: tuple["_Part", ...]
-    nothing: FloatArray
-    sigma: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    used: int = 0
 
     @classmethod
-    def of(cls, problem: BatchProblem, banks: Sequence[PeakBank], effort: int) -> "_Bench":
+    def of(cls, problem: BatchProblem) -> "_Bench":
         fit = pixel.own_arrays(problem.fit)
-        peaks, work = pixel_peaks.own_peaks(problem)
-        parts = tuple(_Part.of(problem, fit, bank, effort, peaks.span_left.size) for bank in banks)
-        nothing = np.zeros(fit.grid.nu.size)
-        return cls(
-            problem, fit, objective.buffers(fit), peaks, work, work, parts, nothing,
-            np.zeros(problem.n_window), problem.lower, problem.upper,
-        )  # fmt: skip
-
-    def load(self, block: SpectrumBlock, sigma: FloatArray, i: int) -> bool:
-        """Put pixel i here; False if it has no data."""
-        self.sigma = np.array(sigma[i], dtype=np.float64)
-        self.used = pixel.load(
-            block.value[i], block.good[i], self.sigma, block.continuum[i], self.problem.cmb, self.fit
-        )
-        n_span = self._find_peaks(self.nothing, self.peaks)
-        self.work = pixel_peaks.fitted_work(self.spare, n_span)
-        return self.used > 0
-
-    def limit(self, lower: FloatArray, upper: FloatArray) -> None:
-        """Set the bounds of the pixel."""
-        self.lower, self.upper = lower, upper
-
-    def _free(self, slots: IntArray) -> IntArray:
-        """Variables that may move, of those in some slots."""
-        free = np.unique(slots[slots >= 0])
-        return np.asarray(free[self.upper[free] > self.lower[free]])
-
-    def _find_peaks(self, base: FloatArray, peaks: PeakData) -> int:
-        n_span: int = pixel_peaks.load_peaks(
-            self.fit,
-            self.sigma,
-            self.problem.noise_factor,
-            self.problem.clip_negative,
-            base,
-            peaks,
-            self.spare,
-        )
-        return n_span
-
-    def search(
-        self, starts: FloatArray, x: FloatArray, effort: int, max_evaluations: int, polish: bool
-    ) -> tuple[float, int, int]:
-        """Minimise from the starts of the pixel into x; returns loss, reason and evaluations."""
-        count = np.zeros(1, dtype=np.int64)
-        x[:] = 0.5 * (self.lower + self.upper)
-        value, described = peak_descent.best_start(
-            starts, self.lower, self.upper, self.fit, self.buf, self.peaks, self.work, self.used, x, count
-        )
-        if effort > 1 or not described:
-            for part in self.parts:
-                active = self._free(part.bank.slot)
-                if active.size == 0:
-                    continue
-                residual = part.look(self, x)
-                value = peak_descent.search_component(
-                    part.bank, part.sight, residual, part.candidates, _DESCENTS * effort, active,
-                    self.lower, self.upper, self.fit, self.buf, self.peaks, self.work, x, value, count,
-                )  # fmt: skip
-        if not np.isfinite(value):
-            x[:] = np.nan
-            return float("nan"), levmar.BAD_START, int(count[0])
-        reason = levmar.CONVERGED
-        if polish:
-            value, reason = self._polish(x, value, max_evaluations, count)
-        return float(value), reason, int(count[0])
-
-    def _polish(self, x: FloatArray, value: float, limit: int, count: IntArray) -> tuple[float, int]:
-        """Follow x to its end: component by component, then everything at once while that helps."""
-        index = self.problem.space.layout.index
-        everything = self._free(index.ravel())
-        blocks = [self._free(row) for row in index] if index.shape[0] > 1 else []
-        reason = levmar.CONVERGED
-        for active in (*blocks, everything, everything):
-            if active.size == 0:
-                continue
-            left = limit - int(count[0])
-            if left <= active.size + 2:
-                return value, levmar.OUT_OF_EVALUATIONS
-            before = value
-            options = simplex.Options(max_evaluations=min(left, 200 * active.size), rtol=_RTOL)
-            value, reason = peak_descent.descend(
-                x, value, active, _NEAR, options,
-                self.lower, self.upper, self.fit, self.buf, self.peaks, self.work, count,
-            )  # fmt: skip
-            if active is everything and before - value <= _GAIN * abs(value):
-                break
-        return value, reason
+        return cls(fit, objective.buffers(fit), *pixel_peaks.own_peaks(problem))
 
 
-@dataclass(slots=True, eq=False)
-class _Part:
-    """Memory for the search of one component."""
-
-    bank: PeakBank
-    sight: peak_screen.Sight
-    candidates: FloatArray
-    others: objective.Fit | None
-    others_buffers: objective.Buffers | None
-    residual: PeakData
-
-    @classmethod
-    def of(
-        cls, problem: BatchProblem, fit: objective.Fit, bank: PeakBank, effort: int, n_span: int
-    ) -> "_Part":
-        rest = np.arange(fit.species.size) != bank.component
-        others = None
-        if rest.any():
-            layout = fit.layout._replace(index=fit.layout.index[rest], offset=fit.layout.offset[rest])
-            others = fit._replace(species=fit.species[rest], layout=layout)
-        return cls(
-            bank,
-            peak_screen.sight_for(bank, n_span, _KEPT * effort, _PLACED * effort),
-            np.zeros((_KEPT * effort + 1, problem.n_free)),
-            others,
-            None if others is None else objective.buffers(others),
-            pixel_peaks.own_peaks(problem)[0],
-        )
-
-    def look(self, bench: _Bench, x: FloatArray) -> PeakData:
-        """Find the peaks that the other components leave over, for the templates of this one."""
-        residual = bench.peaks
-        if self.others is not None and self.others_buffers is not None:
-            residual = self.residual
-            peak_descent.render(x, self.others, self.others_buffers)
-            bench._find_peaks(self.others_buffers.model, residual)
-        peak_screen.look(self.bank, bench.fit.grid.background, residual, self.sight)
-        return residual
+def _pixels(
+    problem: BatchProblem,
+    block: SpectrumBlock,
+    sigma: FloatArray,
+    limits: tuple[FloatArray, FloatArray] | None = None,
+) -> Pixels:
+    """A block as compiled code takes it."""
+    shape = (block.n_pixel, problem.n_free)
+    bounds = limits or (problem.lower, problem.upper)
+    return Pixels(
+        block.value,
+        block.good,
+        np.ascontiguousarray(sigma, dtype=np.float64),
+        block.continuum,
+        problem.cmb,
+        *(np.ascontiguousarray(np.broadcast_to(b, shape)) for b in bounds),
+        problem.noise_factor,
+        problem.clip_negative,
+        np.zeros(problem.fit.grid.nu.size),
+    )

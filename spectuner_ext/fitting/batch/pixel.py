@@ -19,7 +19,7 @@ def own_arrays(fit: Fit) -> Fit:
     return fit._replace(data=data, grid=fit.grid._replace(background=np.array(fit.grid.background)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract", "reassoc"})
 def load(value, good, sigma, continuum, cmb, fit):  # type: ignore[no-untyped-def]
     """Write one pixel into ``fit.data`` and ``fit.grid.background``; returns the number of channels used.
 
@@ -37,25 +37,30 @@ def load(value, good, sigma, continuum, cmb, fit):  # type: ignore[no-untyped-de
     """
     start, background = fit.grid.start, fit.grid.background
     out, weight = fit.data.value, fit.data.weight
+    s_0, s_1, s_2 = fit.data.s_0, fit.data.s_1, fit.data.s_2
     used = 0
     for w in range(start.shape[0] - 1):
         level = 1.0 / (sigma[w] * sigma[w]) if sigma[w] > 0.0 else 0.0
+        behind = continuum[w]
         n, sum_1, sum_2 = 0, 0.0, 0.0
-        for i in range(start[w], start[w + 1]):
-            background[i] = cmb[i] + continuum[w]
-            if good[i] and level > 0.0:
-                d = np.float64(value[i])
+        first, last = np.uint64(start[w]), np.uint64(start[w + 1])  # see spectuner_ext.lte.kernel
+        for i in range(first, last):
+            background[i] = cmb[i] + behind
+        if level > 0.0:
+            for i in range(first, last):
+                d = np.float64(value[i]) if good[i] else 0.0
                 out[i] = d
-                weight[i] = level
+                weight[i] = level if good[i] else 0.0
                 sum_1 += d
                 sum_2 += d * d
-                n += 1
-            else:
+                n += good[i]
+        else:
+            for i in range(first, last):
                 out[i] = 0.0
                 weight[i] = 0.0
-        fit.data.s_0[w] = level * n
-        fit.data.s_1[w] = level * sum_1
-        fit.data.s_2[w] = level * sum_2
+        s_0[w] = level * n
+        s_1[w] = level * sum_1
+        s_2[w] = level * sum_2
         used += n
     return used
 

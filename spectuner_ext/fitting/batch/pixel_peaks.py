@@ -41,7 +41,23 @@ def own_peaks(problem: BatchProblem) -> tuple[PeakData, PeakWork]:
     return peaks, make_work(nu.size, n_window, most)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"reassoc"})
+def _load_window(value, weight, base, clip_negative, first, last, data, use):  # type: ignore[no-untyped-def]
+    """Data of one window less the base, and which are used; returns their number and the sum of absolute values."""
+    n_used, total = 0, 0.0
+    for i in range(np.uint64(first), np.uint64(last)):  # unsigned: see spectuner_ext.lte.kernel
+        used = weight[i] > 0.0
+        d = value[i] - base[i] if used else 0.0
+        if clip_negative:
+            d = max(d, 0.0)
+        use[i] = used
+        data[i] = d
+        total += abs(d)
+        n_used += used
+    return n_used, total
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def load_peaks(fit, sigma, noise_factor, clip_negative, base, peaks, work):  # type: ignore[no-untyped-def]
     """Find the spans of a pixel that `spectuner_ext.fitting.batch.pixel.load` has put into `fit`.
 
@@ -67,25 +83,18 @@ def load_peaks(fit, sigma, noise_factor, clip_negative, base, peaks, work):  # t
         Number of spans.
     """
     start, value, weight = fit.grid.start, fit.data.value, fit.data.weight
-    data, use = peaks.data, peaks.use
     n_span = 0
     peaks.span_start[0] = 0
     for w in range(start.shape[0] - 1):
-        n_used, total = 0, 0.0
-        for i in range(start[w], start[w + 1]):
-            use[i] = weight[i] > 0.0
-            d = value[i] - base[i] if use[i] else 0.0
-            if clip_negative:
-                d = max(d, 0.0)
-            data[i] = d
-            total += abs(d)
-            n_used += use[i]
+        n_used, total = _load_window(
+            value, weight, base, clip_negative, start[w], start[w + 1], peaks.data, peaks.use
+        )
         peaks.data_sum[w] = total
         if n_used > 0:
             peaks.n_used[w] = n_used
             peaks.threshold[w] = noise_factor * sigma[w]
             found = find_spans(
-                peaks.nu, data, start[w], start[w + 1], peaks.threshold[w], peaks.rel_height, work
+                peaks.nu, peaks.data, start[w], start[w + 1], peaks.threshold[w], peaks.rel_height, work
             )
             for k in range(found):
                 peaks.span_left[n_span + k] = work.span_left[k]

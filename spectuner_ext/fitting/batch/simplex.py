@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...lte.arrays import copy
 from .. import levmar
 
 __all__ = ["Options", "State", "advance", "begin", "best_of", "minimize", "state_for"]
@@ -57,7 +58,7 @@ def state_for(n):  # type: ignore[no-untyped-def]
     return State(np.zeros((n + 1, n)), np.zeros(n + 1), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(7))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def begin(state, x, value, directions, scale, lower, upper):  # type: ignore[no-untyped-def]
     """Lay the first simplex: x, and a vertex along each row of `directions`, times `scale`.
 
@@ -92,14 +93,14 @@ def begin(state, x, value, directions, scale, lower, upper):  # type: ignore[no-
     numbers[:] = 0.0
     numbers[_PHASE] = _BUILD
     if np.isnan(value):
-        state.trial[:] = vertices[0]
+        copy(vertices[0], state.trial)
     else:
         state.values[0] = value
         numbers[_VERTEX] = 1.0
-        state.trial[:] = vertices[1]
+        copy(vertices[1], state.trial)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _sort(state):  # type: ignore[no-untyped-def]
     """Find the best, the second worst and the worst vertex; of equal ones the first."""
     values, numbers = state.values, state.numbers
@@ -116,7 +117,7 @@ def _sort(state):  # type: ignore[no-untyped-def]
     numbers[_BEST], numbers[_SECOND], numbers[_WORST] = best, second, worst
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _propose(state, factor, lower, upper):  # type: ignore[no-untyped-def]
     """Write the next trial: from the centroid, away from the worst vertex by `factor` times their distance."""
     worst = int(state.numbers[_WORST])
@@ -126,15 +127,15 @@ def _propose(state, factor, lower, upper):  # type: ignore[no-untyped-def]
         trial[k] = min(max(moved, lower[k]), upper[k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _replace_worst(state, x, value):  # type: ignore[no-untyped-def]
     """Put a better point in the place of the worst vertex."""
     worst = int(state.numbers[_WORST])
-    state.vertices[worst, :] = x
+    copy(x, state.vertices[worst])
     state.values[worst] = value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _extent(state, lower, upper):  # type: ignore[no-untyped-def]
     """Largest distance of a vertex from the best one, as a fraction of the box."""
     best, largest = int(state.numbers[_BEST]), 0.0
@@ -145,7 +146,7 @@ def _extent(state, lower, upper):  # type: ignore[no-untyped-def]
     return largest
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _shrink_next(state, vertex):  # type: ignore[no-untyped-def]
     """Pull the next vertex towards the best one and propose it; False when all have been."""
     numbers, vertices = state.numbers, state.vertices
@@ -163,7 +164,7 @@ def _shrink_next(state, vertex):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def]
     """Take in the value at ``state.trial`` and propose the next trial.
 
@@ -181,7 +182,7 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
         values[vertex] = value
         if vertex < n:
             numbers[_VERTEX] = vertex + 1
-            state.trial[:] = vertices[vertex + 1]
+            copy(vertices[vertex + 1], state.trial)
             return _RUNNING
     elif phase == _REFLECT:
         best, second, worst = (
@@ -189,7 +190,7 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
             values[int(numbers[_SECOND])],
             values[int(numbers[_WORST])],
         )
-        state.reflected[:] = state.trial
+        copy(state.trial, state.reflected)
         numbers[_REFLECTED] = value
         if value < best:
             numbers[_PHASE] = _EXPAND
@@ -222,13 +223,13 @@ def advance(state, value, lower, upper, options):  # type: ignore[no-untyped-def
     return _RUNNING if shrinking else _settle(state, lower, upper, options)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def best_of(state):  # type: ignore[no-untyped-def]
     """Place of the best vertex, once the iteration has stopped."""
     return int(state.numbers[_BEST])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _settle(state, lower, upper, options):  # type: ignore[no-untyped-def]
     """Between two evaluations: stop, or begin the next iteration, unless a step of the last one is still to come."""
     numbers, values, vertices = state.numbers, state.values, state.vertices

@@ -127,7 +127,7 @@ def _probe(
     return _Probe(c, move, start, lower, upper, floor + allowed)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _follow(x0, lower, upper, enough, fit, buf, options, state):  # type: ignore[no-untyped-def]
     """Descend until chi2 is low enough, or so flat that it will not be."""
     for i in range(x0.shape[0]):
@@ -143,7 +143,7 @@ def _follow(x0, lower, upper, enough, fit, buf, options, state):  # type: ignore
             break
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _run_all(  # type: ignore[no-untyped-def]
     value, good, sigma, continuum, cmb, starts, lower, upper, enough, group, fit, buf, options, state, flat
 ):

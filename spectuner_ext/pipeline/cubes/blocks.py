@@ -10,6 +10,8 @@ from ...fitting.batch.judgement import upper_limits
 from ...observation.cubes.block import SpectrumBlock
 from .outcome import NOT_FITTED, Outcome, PixelFlag, empty_outcome
 from .pixel_fit import PixelFits, fit_pixels, improve_pixels
+from .policy_fit import fit_from_policy
+from .policy_starts import PolicyStarts
 from .selection import SelectionSettings, examine
 from .work import CubeWork
 
@@ -32,11 +34,14 @@ class BlockTask:
     selection : SelectionSettings
     trust : bool
         Search no further where a whole guess leads to a detection of all components.
+    policy : PolicyStarts, optional
+        Draws for pixels without a whole guess; trusted likewise.
     """
 
     work: CubeWork
     selection: SelectionSettings
     trust: bool = False
+    policy: PolicyStarts | None = None
 
 
 def fit_block(task: BlockTask, block: SpectrumBlock, starts: FloatArray | None = None) -> Outcome:
@@ -64,35 +69,42 @@ def fit_block(task: BlockTask, block: SpectrumBlock, starts: FloatArray | None =
     if rows.size:
         part, sigma = block.take(rows), examined.sigma[rows]
         given = None if starts is None else starts[rows]
-        if task.trust and given is not None:
-            _fit_trusting(work, part, sigma, given, outcome, rows)
+        if task.policy is not None or (task.trust and given is not None):
+            _fit_trusting(task, part, sigma, given, outcome, rows)
         else:
             _write(work, part, sigma, fit_pixels(work, part, sigma, given), outcome, rows)
     return outcome
 
 
 def _fit_trusting(
-    work: CubeWork,
+    task: BlockTask,
     block: SpectrumBlock,
     sigma: FloatArray,
-    starts: FloatArray,
+    starts: FloatArray | None,
     outcome: Outcome,
     rows: NDArray[np.intp],
 ) -> None:
-    """Fit pixels from their guesses alone where that detects everything, and the others with a search."""
+    """Fit pixels from their guesses or a policy alone where that detects everything, and the others with a search."""
+    work = task.work
+    if starts is None:
+        starts = np.full((rows.size, 1, work.joint.n_free), np.nan)
     guessed = np.any(np.all(np.isfinite(starts), axis=2), axis=1)
-    searched = ~guessed
+    searched = np.ones(rows.size, dtype=bool)
     spent = np.zeros(rows.size, dtype=np.int32)
-    near = np.flatnonzero(guessed)
-    if near.size:
-        fits = improve_pixels(work, block.take(near), sigma[near], starts[near], np.full(near.size, np.nan))
-        good = fits.judged.detected.all(axis=1) & np.isfinite(fits.loss)
-        kept = np.flatnonzero(good)
+    for by_policy, which in ((False, np.flatnonzero(guessed)), (True, np.flatnonzero(~guessed))):
+        if not which.size or (by_policy and task.policy is None):
+            continue
+        part, own = block.take(which), sigma[which]
+        if by_policy and task.policy is not None:
+            fits = fit_from_policy(work, part, own, task.policy)
+            starts[which, 0] = fits.x
+        else:
+            fits = improve_pixels(work, part, own, starts[which], np.full(which.size, np.nan))
+        kept = np.flatnonzero(fits.judged.detected.all(axis=1) & np.isfinite(fits.loss))
+        spent[which] = fits.n_evaluations
         if kept.size:
-            own = near[kept]
-            _write(work, block.take(own), sigma[own], _rows(fits, kept), outcome, rows[own])
-        searched[near[~good]] = True
-        spent[near] = fits.n_evaluations
+            _write(work, part.take(kept), own[kept], _rows(fits, kept), outcome, rows[which[kept]])
+            searched[which[kept]] = False
     left = np.flatnonzero(searched)
     if left.size:
         fits = fit_pixels(work, block.take(left), sigma[left], starts[left])

@@ -9,7 +9,7 @@ from ...fitting.batch.descent import Descents, descend, models_of, search
 from ...observation.cubes.block import SpectrumBlock
 from .work import DESCENTS, CubeWork
 
-__all__ = ["Limits", "better", "fit_without_guess", "own_part"]
+__all__ = ["Limits", "alone_limits", "better", "fit_without_guess", "joined", "own_part", "split"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,16 +27,16 @@ def fit_without_guess(
     work: CubeWork, block: SpectrumBlock, sigma: FloatArray, limits: Limits
 ) -> tuple[Descents, IntArray]:
     """Ends of descents on chi2 that need no guess, and what finding their starts cost in spectra."""
-    parts = [_alone_limits(work, limits, c) for c in range(len(work.alone))]
+    parts = [alone_limits(work, limits, c) for c in range(len(work.alone))]
     alone = [
         search(problem, block, sigma, bank, limits=part, n_start=DESCENTS * work.effort)
         for problem, bank, part in zip(work.alone, work.banks, parts, strict=True)
     ]
     if len(alone) == 1:
         return alone[0], np.zeros(block.n_pixel, dtype=np.int64)
-    joined = _joined(work, [a.x for a in alone])
+    together = joined(work, [a.x for a in alone])
     pursued, spent = _pursue(work, block, sigma, alone, parts)
-    starts = np.stack([joined, pursued, *_split(work, alone)], axis=1)
+    starts = np.stack([together, pursued, *split(work, [a.x for a in alone])], axis=1)
     found = descend(work.joint, block, sigma, starts, limits=limits)
     spent = spent + np.sum([a.n_evaluations for a in alone], axis=0)
     rows = np.arange(block.n_pixel)
@@ -68,14 +68,14 @@ def _some(ends: Descents, rows: NDArray[np.intp]) -> Descents:
     return Descents._make(a[rows] for a in ends)
 
 
-def _split(work: CubeWork, alone: list[Descents]) -> list[FloatArray]:
+def split(work: CubeWork, alone: list[FloatArray]) -> list[FloatArray]:
     """Fit vectors in which components of one species share out the velocities of its fit by one component."""
     species = [m.species for m in work.asked]
     if len(set(species)) == len(species):
         return []
     starts = []
     for spread in _SPREADS:
-        parts = [a.x.copy() for a in alone]
+        parts = [x.copy() for x in alone]
         for one in set(species):
             members = [c for c, s in enumerate(species) if s == one]
             for place, c in zip(np.linspace(-1.0, 1.0, len(members)), members, strict=True):
@@ -85,7 +85,7 @@ def _split(work: CubeWork, alone: list[Descents]) -> list[FloatArray]:
                 width = 10.0 ** parts[c][:, index[3]]
                 parts[c][:, index[4]] += spread * place * width
                 parts[c][:, index[3]] -= np.log10(len(members))
-        starts.append(_joined(work, parts))
+        starts.append(joined(work, parts))
     return starts
 
 
@@ -104,11 +104,11 @@ def _searched_again(
             replace(block, value=value),
             sigma,
             bank,
-            limits=_alone_limits(work, limits, c),
+            limits=alone_limits(work, limits, c),
             n_start=DESCENTS * work.effort,
         )
         parts = [own_part(work, found.x, k) if k != c else again.x for k in range(len(work.alone))]
-        starts.append(_joined(work, parts))
+        starts.append(joined(work, parts))
         spent += again.n_evaluations
     ends = descend(work.joint, block, sigma, np.stack(starts, axis=1), limits=limits)
     return better(ends, found), spent
@@ -127,7 +127,7 @@ def own_part(work: CubeWork, x: FloatArray, c: int) -> FloatArray:
     return own
 
 
-def _alone_limits(work: CubeWork, limits: Limits, c: int) -> Limits:
+def alone_limits(work: CubeWork, limits: Limits, c: int) -> Limits:
     """Bounds of one component's own fit vector from those of all."""
     alone, joint = work.alone[c], work.joint
     shape = (limits[0].shape[0], alone.n_free)
@@ -139,7 +139,7 @@ def _alone_limits(work: CubeWork, limits: Limits, c: int) -> Limits:
     return lower, upper
 
 
-def _joined(work: CubeWork, parts: list[FloatArray]) -> FloatArray:
+def joined(work: CubeWork, parts: list[FloatArray]) -> FloatArray:
     """Fit vectors of all components from those of each; offsets of windows are their medians."""
     joint = work.joint
     x = np.zeros((parts[0].shape[0], joint.n_free))
@@ -194,7 +194,7 @@ def _pursue(
                 spent[rows] += own.n_evaluations
             following.append(result)
         current = following
-    return _joined(work, found), spent
+    return joined(work, found), spent
 
 
 def _nowhere(like: Descents, n: int) -> Descents:

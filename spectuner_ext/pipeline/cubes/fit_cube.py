@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import SpeciesError
+from ...errors import InputError, SpeciesError
 from ...observation.cubes import ObservedCube, observe_cube
 from ...spectroscopy import LineDatabase
 from ..request import components_for, resolved_names
+from ..trained_policy import POLICY, trained_policy
 from .arguments import check_kinds, check_together, chosen_pixels
 from .execution import BlockProgress, Run
 from .layout import Layout, lay_out
 from .maps import CubeMaps
 from .outcome import NOT_FITTED
 from .plan import Plan
+from .policy_starts import PolicyStarts
 from .redo import redone
 from .run import redone_of, run_stages
 from .selection import SelectionSettings, cube_noise
+from .stages import SPACING
 from .starts import held_maps, separate, starts_of, understood
 from .store import MemoryStore, Store, ZarrStore
 from .work import CubeWork
@@ -41,6 +44,9 @@ def fit_cube(
     loss: str = "chi2",
     ninit: int | None = None,
     initial: Any = None,
+    policy: Any = None,
+    policy_every: int = 1,
+    device: str = "cpu",
     bounds: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
     ties: Sequence[Mapping[str, object]] = (),
@@ -75,12 +81,22 @@ def fit_cube(
     species, database, components, loss, bounds, ties, offset, noise_factor, rel_height, clip_negative, seed
         See `spectuner_ext.fit_spectrum`.
     ninit : int, optional
-        Draws (templates) that each component starts from; about 1000.
+        Draws (templates) that each component starts from; about 1000. With ``initial="policy"`` draws of the policy
+        for each component; 50.
     initial : optional
         Where pixels start, beside the draws: a mapping of parameters to values or to maps (ny, nx), perhaps by
         species; the table of a spectrum's fit or one with columns x and y; `CubeMaps` on the same grid or their file;
         a callable that gets a `SpectrumBlock` and gives fit vectors (n, k, n_free); ``"neighbours"``: fitted
-        neighbours, from every fourth row and column on. ``"draws"``, the default, starts from nothing else.
+        neighbours, from every fourth row and column on; ``"policy"``: draws of a trained network, and the search of
+        ``"draws"`` only where they lead to no detection. ``"draws"``, the default, starts from nothing else.
+    policy : FittingPolicy or path, optional
+        With ``initial="policy"``: the network, by default the one that the package ships.
+    policy_every : int
+        Ask the network in every so many rows and columns only, and start the other pixels from the solutions of their
+        neighbours.
+    device : str
+        Where a network given by path runs: ``cpu``, ``cuda`` or ``auto``. On a CPU the maps are the same to the last
+        bit whatever the number of workers and the division into blocks.
     fixed : mapping, optional
         As in `fit_spectrum`; a value may be a map (ny, nx), and the parameter is free where it has NaN.
     min_peaks : float, optional
@@ -142,6 +158,7 @@ def fit_cube(
             "seed": (seed, 0),
             "max_sweeps": (max_sweeps, 0),
             "workers": (workers, 1),
+            "policy_every": (policy_every, 1),
         },
         positive={"noise_factor": noise_factor, "rel_height": rel_height},
         not_negative={"offset": offset, "min_peaks": min_peaks},
@@ -149,6 +166,11 @@ def fit_cube(
     )
     check_together(workers, client, store, resume, overwrite, redo, onto, replace, note)
     starts = understood(initial)
+    by_policy = starts.kind == POLICY
+    if not by_policy and (policy is not None or policy_every != 1):
+        name = "policy" if policy is not None else "policy_every"
+        raise InputError(f"{name}: is for initial='policy'; add that, or leave {name} out")
+    trained = trained_policy(policy, device) if by_policy else None
     if not isinstance(cube, ObservedCube):
         cube = observe_cube(cube)
     if redo is not None:
@@ -164,7 +186,7 @@ def fit_cube(
         database,
         components=components,
         loss=loss,
-        ninit=ninit,
+        ninit=None if by_policy else ninit,
         initial=starts.plain,
         bounds=bounds,
         fixed=values,
@@ -181,7 +203,10 @@ def fit_cube(
         tuple(noise.sigma), min_peaks=0.0 if redo is not None else min_peaks, noise=noise_from
     )
     given = starts_of(starts, work, species, resolved, shape, scale)
-    plan = Plan(cube, work, selection, noise, starts, given)
+    drawn = None
+    if trained is not None:
+        drawn = PolicyStarts.build(trained, cube.frame, work, n=ninit, seed=seed, every=policy_every)
+    plan = Plan(cube, work, selection, noise, starts, given, drawn)
     how: dict[str, Any] = {"workers": workers, "client": client, "progress": progress}
     first: dict[str, Any] = plan.settings
     history: list[dict[str, Any]] = []
@@ -197,7 +222,8 @@ def fit_cube(
                 layout,
                 kept,
                 starts=given,
-                from_seeds=starts.kind == "neighbours",
+                from_seeds=starts.kind == "neighbours" or policy_every > 1,
+                spacing=policy_every if by_policy else SPACING,
                 max_sweeps=max_sweeps,
                 **how,
             )

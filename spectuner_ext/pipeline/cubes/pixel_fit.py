@@ -18,7 +18,7 @@ from ...observation.cubes.block import SpectrumBlock
 from .component_search import Limits, better, fit_without_guess, own_part
 from .work import CubeWork
 
-__all__ = ["PixelFits", "fit_pixels", "improve_pixels"]
+__all__ = ["PixelFits", "fit_pixels", "fits_of", "improve_pixels", "judged", "nothing_found", "put"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -108,7 +108,7 @@ def improve_pixels(
     losses = measure(work.joint, block, sigma, starts)
     best = np.argmin(losses, axis=1)
     chosen = starts[np.arange(block.n_pixel), best][:, None]
-    fits = _unimproved(work, block, limits)
+    fits = nothing_found(work, block, limits)
     fits.n_evaluations += np.isfinite(losses).sum(axis=1)
     if work.loss == "chi2":
         found = descend(work.joint, block, sigma, chosen, limits=limits)
@@ -122,28 +122,28 @@ def improve_pixels(
         if work.loss == "chi2":
             ends = Descents._make(a[rows] for a in found)
             nothing = np.zeros(rows.size, dtype=np.int64)  # counted above
-            better = PixelFits(ends.x, ends.chi2, _status(ends.reason), nothing, own, _no_judgement())
+            better = fits_of(ends.x, ends.chi2, ends.reason, nothing, own)
         else:
             better = _peak_matching(work, part, sigma[rows], chosen[rows], own, effort=0)
-        _put(fits, rows, _judged(work, part, sigma[rows], better))
+        put(fits, rows, judged(work, part, sigma[rows], better))
     return fits
 
 
-def _unimproved(work: CubeWork, block: SpectrumBlock, limits: Limits) -> PixelFits:
+def nothing_found(work: CubeWork, block: SpectrumBlock, limits: Limits) -> PixelFits:
     """Room for the solutions of some pixels; no loss is as bad as that of the others."""
     n, sizes = block.n_pixel, work.sizes
     whole = np.zeros((n, sizes.component), dtype=np.int32)
     each = [np.full((n, sizes.component), np.nan) for _ in range(3)]
-    judged = Judgement(
+    unknown = Judgement(
         np.full(n, np.nan), np.zeros(n, dtype=np.int32), np.full((n, sizes.free), np.nan), each[0], whole > 0,
         each[1], each[2], whole,
     )  # fmt: skip
     nothing = np.full((n, sizes.free), np.nan)
     status = np.full(n, Status.STALLED, dtype=np.int16)
-    return PixelFits(nothing, np.full(n, np.inf), status, np.zeros(n, dtype=np.int64), limits, judged)
+    return PixelFits(nothing, np.full(n, np.inf), status, np.zeros(n, dtype=np.int64), limits, unknown)
 
 
-def _put(fits: PixelFits, rows: NDArray[np.intp], part: PixelFits) -> None:
+def put(fits: PixelFits, rows: NDArray[np.intp], part: PixelFits) -> None:
     """Write the solutions of some pixels among those of all."""
     fits.x[rows], fits.loss[rows], fits.status[rows] = part.x, part.loss, part.status
     fits.n_evaluations[rows] += part.n_evaluations
@@ -158,16 +158,14 @@ def _settled(
 ) -> PixelFits:
     """From the ends of descents on chi2 to solutions of the loss that was asked for, judged."""
     if work.loss == "chi2":
-        fits = PixelFits(
-            found.x, found.chi2, _status(found.reason), found.n_evaluations, limits, _no_judgement()
-        )
+        fits = fits_of(found.x, found.chi2, found.reason, found.n_evaluations, limits)
     else:
         fits = _peak_matching(work, block, sigma, found.x[:, None], limits, effort=work.effort)
         fits.n_evaluations += found.n_evaluations
-    return _judged(work, block, sigma, fits)
+    return judged(work, block, sigma, fits)
 
 
-def _judged(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> PixelFits:
+def judged(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> PixelFits:
     """The same solutions with all that can be said of them, without components that are not there."""
     fits.judged = _weighed(work, block, sigma, fits.x, fits.limits)
     if len(work.asked) > 1:
@@ -185,25 +183,25 @@ def _weighed(
     work: CubeWork, block: SpectrumBlock, sigma: FloatArray, x: FloatArray, limits: Limits
 ) -> Judgement:
     """Judge solutions; where other lines are about, ask whether they only look like a component."""
-    judged = judge(work.joint, block, sigma, x, limits)
-    spread = np.sqrt(2.0 * np.maximum(judged.n_data, 1))
-    crowded = judged.chi2 - judged.n_data > DESCRIBED * spread
+    weighed = judge(work.joint, block, sigma, x, limits)
+    spread = np.sqrt(2.0 * np.maximum(weighed.n_data, 1))
+    crowded = weighed.chi2 - weighed.n_data > DESCRIBED * spread
     if work.loss == "pm":
         for c in range(len(work.asked)):
-            rows = np.flatnonzero(judged.detected[:, c] & crowded)
+            rows = np.flatnonzero(weighed.detected[:, c] & crowded)
             own = own_part(work, x[rows], c) if len(work.asked) > 1 else x[rows]
             # among lines of others, a fit by peak matching that matches none has only drifted
             lost = rows[matched_peaks(work.alone[c], block.take(rows), sigma[rows], own) == 0]
-            judged.detected[lost, c] = False
-            judged.flags[lost, c] |= FitFlag.NOT_DETECTED.value
-    doubtful = judged.detected & (judged.flags & FitFlag.POOR_FIT.value != 0)
+            weighed.detected[lost, c] = False
+            weighed.flags[lost, c] |= FitFlag.NOT_DETECTED.value
+    doubtful = weighed.detected & (weighed.flags & FitFlag.POOR_FIT.value != 0)
     if work.loss == "pm":
-        doubtful = judged.detected & crowded[:, None]
+        doubtful = weighed.detected & crowded[:, None]
     if doubtful.any():
         impostor = look_alikes(work.joint, block, sigma, x, doubtful)
-        judged.detected[impostor] = False
-        judged.flags[impostor] |= FitFlag.NOT_DETECTED.value
-    return judged
+        weighed.detected[impostor] = False
+        weighed.flags[impostor] |= FitFlag.NOT_DETECTED.value
+    return weighed
 
 
 def _second_opinion(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fits: PixelFits) -> None:
@@ -231,6 +229,13 @@ def _second_opinion(work: CubeWork, block: SpectrumBlock, sigma: FloatArray, fit
     fits.judged.flags[rows[seen]] |= FitFlag.UNDECIDED.value
 
 
+def fits_of(
+    x: FloatArray, loss: FloatArray, reason: IntArray, n_evaluations: IntArray, limits: Limits
+) -> PixelFits:
+    """Solutions of which nothing more is known yet; `reason` is one of Levenberg-Marquardt's to stop."""
+    return PixelFits(x, loss, _status(reason), n_evaluations, limits, _no_judgement())
+
+
 def _no_judgement() -> Judgement:
     empty = np.zeros((0, 0))
     return Judgement(
@@ -245,7 +250,7 @@ def _peak_matching(
     best = search_pm(
         work.joint, block, sigma, starts, banks=work.peak_banks or None, limits=limits, effort=effort
     )
-    return PixelFits(best.x, best.loss, _status(best.reason), best.n_evaluations, limits, _no_judgement())
+    return fits_of(best.x, best.loss, best.reason, best.n_evaluations, limits)
 
 
 def _status(reason: IntArray) -> NDArray[np.int16]:
@@ -297,6 +302,6 @@ def _take_out_undetected(work: CubeWork, block: SpectrumBlock, sigma: FloatArray
             fits.x[rows], fits.loss[rows] = polished.x, polished.loss
             fits.status[rows] = _status(polished.reason)
             fits.n_evaluations[rows] += polished.n_evaluations
-        judged = _weighed(work, part, sigma[rows], fits.x[rows], own_limits)
+        weighed = _weighed(work, part, sigma[rows], fits.x[rows], own_limits)
         for name in Judgement.__dataclass_fields__:
-            getattr(fits.judged, name)[rows] = getattr(judged, name)
+            getattr(fits.judged, name)[rows] = getattr(weighed, name)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...observation.cubes import ObservedCube
+from ..trained_policy import POLICY
 from .blocks import BlockTask, fit_block, reexamine_block
 from .maps import CubeMaps
 from .outcome import Outcome, PixelFlag
+from .policy_starts import PolicyStarts
 from .schedule import Fitter
 from .selection import CubeNoise, SelectionSettings
 from .starts import Starts
@@ -36,6 +38,8 @@ class Plan:
     starts : Starts
     given : array, (ny, nx, k, n_free), optional
         Starts in the scales of the fit.
+    policy : PolicyStarts, optional
+        Draws of a trained network.
     """
 
     cube: ObservedCube
@@ -44,11 +48,13 @@ class Plan:
     noise: CubeNoise
     starts: Starts
     given: FloatArray | None
+    policy: PolicyStarts | None = None
 
     @property
     def fitter(self) -> Fitter:
         """The task for the workers."""
-        task = BlockTask(self.work, self.selection, trust=self.starts.kind == "neighbours")
+        trust = self.starts.kind in ("neighbours", POLICY)
+        task = BlockTask(self.work, self.selection, trust=trust, policy=self.policy)
         return Fitter(task, fit_block, reexamine_block, self.starts.propose)
 
     @property
@@ -58,6 +64,7 @@ class Plan:
             **self.work.settings,
             "selection": self.selection.as_dict(),
             "initial": self.starts.kind,
+            **({} if self.policy is None else {"policy": dict(self.policy.settings)}),
             "components": [list(label) for label in self.work.labels],
             "free": list(self.work.names),
             "lower": self.work.joint.lower.tolist(),
@@ -68,7 +75,9 @@ class Plan:
     def fingerprints(self) -> dict[str, str]:
         """Of the parts that a store must share with this run."""
         proposer = self.starts.propose
-        words = [self.starts.kind]
+        words: list[object] = [self.starts.kind]
+        if self.policy is not None:
+            words += self.policy.identity
         if proposer is not None:
             words.append(str(getattr(proposer, "fingerprint", lambda: _name_of(proposer))()))
         digest = hashlib.sha256(repr(words).encode())

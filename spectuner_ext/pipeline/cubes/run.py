@@ -33,6 +33,7 @@ def run_stages(
     *,
     starts: FloatArray | None = None,
     from_seeds: bool = False,
+    spacing: int = stages.SPACING,
     max_sweeps: int = 5,
     workers: int | None = None,
     client: Any = None,
@@ -54,6 +55,8 @@ def run_stages(
         Given starts for the first stage.
     from_seeds : bool
         Fit a lattice of pixels first, and the others from the solutions of their neighbours.
+    spacing : int
+        Rows and columns from one pixel of that lattice to the next.
     max_sweeps : int
         Most sweeps; they end when nothing changes any more.
     workers, client : see `spectuner_ext.pipeline.cubes.schedule.run_jobs`
@@ -76,7 +79,7 @@ def run_stages(
     run = Run(maps)
     means = Means(cube, fitter, layout, store, workers, client, progress)
     if from_seeds:
-        level = stages.levels(region)
+        level = stages.levels(region, spacing)
         for step in range(level.max() + 1):
             # of the maps themselves: pixels with a solution do not change in a level
             x, usable = (maps["x"], stages.usable_solutions(maps)) if step else (None, None)

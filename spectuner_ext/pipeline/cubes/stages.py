@@ -18,7 +18,16 @@ from .layout import Layout
 from .outcome import NOT_FITTED, Outcome, PixelFlag
 from .schedule import Job
 
-__all__ = ["BASIN", "NEIGHBOURS", "first_jobs", "levels", "suspicious", "sweep_jobs", "usable_solutions"]
+__all__ = [
+    "BASIN",
+    "NEIGHBOURS",
+    "SPACING",
+    "first_jobs",
+    "levels",
+    "suspicious",
+    "sweep_jobs",
+    "usable_solutions",
+]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -138,21 +147,27 @@ def usable_solutions(maps: Outcome) -> BoolArray:
     return np.asarray(found & (maps["status"] != NOT_FITTED) & np.isfinite(maps["x"]).all(axis=-1))
 
 
-def levels(region: BoolArray) -> IntArray:
+def levels(region: BoolArray, spacing: int = SPACING) -> IntArray:
     """How many steps, (ny, nx), each pixel of a region is from a seed; -1 outside.
 
-    Seeds lie on a lattice; parts of the region that none can reach within `REACH` steps through it get seeds of
-    their own.
+    Seeds lie on a lattice; parts of the region that none can reach within `REACH` steps through it, or `spacing` of
+    them, get seeds of their own.
+
+    Parameters
+    ----------
+    region : array of bool, (ny, nx)
+    spacing : int
+        Rows and columns from one seed to the next.
     """
     level = np.full(region.shape, -1, dtype=np.int64)
     lattice = np.zeros(region.shape, dtype=np.bool_)
-    first = [min(SPACING // 2, (n - 1) // 2) for n in region.shape]
-    lattice[first[0] :: SPACING, first[1] :: SPACING] = True
+    first = [min(spacing // 2, (n - 1) // 2) for n in region.shape]
+    lattice[first[0] :: spacing, first[1] :: spacing] = True
     seeds = lattice & region
     around = np.ones((3, 3), dtype=np.bool_)
     while True:
         front = seeds
-        for step in range(REACH + 1):
+        for step in range(max(REACH, spacing) + 1):
             level[front] = step
             front = binary_dilation(front, around) & region & (level < 0)
         missing = region & (level < 0)

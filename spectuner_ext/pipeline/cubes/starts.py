@@ -14,6 +14,7 @@ from ...lte.parameters import LOGARITHMIC, PARAMETERS
 from ...lte.reference import filling_factor
 from ...observation.cubes.block import SpectrumBlock
 from ..request import NAMES, Component
+from ..trained_policy import POLICY
 from .maps import MAP_UNITS, CubeMaps
 from .work import CubeWork, HeldMap
 
@@ -27,12 +28,12 @@ Proposer = Callable[[SpectrumBlock], FloatArray]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Starts:
-    """Where the first fit of every pixel starts, in one of four ways.
+    """Where the first fit of every pixel starts, in one of five ways.
 
     Parameters
     ----------
     kind : str
-        ``draws``, ``neighbours``, ``given`` or ``proposed``.
+        ``draws``, ``neighbours``, ``policy``, ``given`` or ``proposed``.
     plain : mapping or Table, optional
         Values for all pixels.
     mapped : list of (species, parameter, list of arrays), or CubeMaps, or Table with columns x and y
@@ -56,8 +57,8 @@ def understood(initial: Any) -> Starts:
     """
     if initial is None or (isinstance(initial, str) and initial in ("", "draws")):
         return Starts("draws")
-    if isinstance(initial, str) and initial == "neighbours":
-        return Starts("neighbours")
+    if isinstance(initial, str) and initial in ("neighbours", POLICY):
+        return Starts(initial)
     if isinstance(initial, str | os.PathLike):
         from .map_files import read_maps
 
@@ -65,7 +66,8 @@ def understood(initial: Any) -> Starts:
             return Starts("given", mapped=read_maps(initial))
         except (InputError, OSError) as error:
             raise InputError(
-                f"initial: {initial!r} is neither 'draws' nor 'neighbours', and no maps can be read from it: {error}"
+                f"initial: {initial!r} is none of 'draws', 'neighbours', 'policy', and no maps can be read from it: "
+                f"{error}"
             ) from error
     if isinstance(initial, CubeMaps):
         return Starts("given", mapped=initial)
@@ -79,8 +81,8 @@ def understood(initial: Any) -> Starts:
     if callable(initial):
         return Starts("proposed", propose=initial)
     raise InputError(
-        "initial: needs 'draws', 'neighbours', a mapping of parameters to values or maps, a table of results, maps "
-        f"of an earlier fit or their file, or a function of a block; got {type(initial).__name__}"
+        "initial: needs 'draws', 'neighbours', 'policy', a mapping of parameters to values or maps, a table of "
+        f"results, maps of an earlier fit or their file, or a function of a block; got {type(initial).__name__}"
     )
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,6 +20,7 @@ from .methods import Method, methods_named
 from .pairs import Pair, facts_of
 from .proposers import Proposer, RandomProposer, identity_of
 from .store import Content, ResultStore
+from .threads import on_one_thread
 
 __all__ = ["PairSource", "Progress", "evaluate"]
 
@@ -209,13 +211,23 @@ _shared: dict[str, _Worker] = {}
 
 def _begin(worker: _Worker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    threading.Thread(target=_follow_parent, daemon=True).start()
     _shared["worker"] = worker
+
+
+def _follow_parent() -> None:
+    """End this process with the one that started it: a pool whose parent was killed would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(pair: Pair, methods: tuple[Method, ...]) -> Lines:
     return _shared["worker"].work(pair, methods)
 
 
+@on_one_thread
 def fitted(pair: Pair, methods: tuple[Method, ...], proposers: Mapping[str, Proposer], seed: int) -> Lines:
     """Results of methods for a pair, as a store keeps them."""
     bench: Bench | None = None

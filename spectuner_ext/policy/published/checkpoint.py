@@ -53,9 +53,11 @@ def load_network(path: str | PathLike[str], device: str | torch.device = "cpu") 
             f"weights: {path} holds {found or 'nothing'}, not 'model_state' and 'config'; {_SOURCE}"
         )
     settings = read_settings(content["config"])
-    state = _checked_state(content["model_state"], settings, path)
-    with torch.device("meta"):
+    state = content["model_state"]
+    _check_counts(state, settings, path)
+    with torch.device("meta"):  # shapes without memory; the tensors are those of the file
         network = PublishedNetwork(settings)
+    state = _checked_state(state, network, path)
     network.load_state_dict(state, strict=True, assign=True)
     return network.requires_grad_(False).eval().to(device)
 
@@ -80,11 +82,10 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _checked_state(state: object, settings: Settings, path: Path) -> dict[str, Tensor]:
-    """Tensors of the file in single precision, once they are what the settings describe."""
+def _check_counts(state: object, settings: Settings, path: Path) -> None:
+    """Count the parts before they are built: a damaged number must not make us build thousands of them."""
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"weights: model_state of {path} is not a mapping of names to tensors; {_SOURCE}")
-    # counted first: a damaged number of blocks must not make us build thousands of them
     counts = {
         "config.nn.backbone.n_block": (settings.n_block, _count(state, "backbone.blocks.")),
         "config.nn.sampler.n_block": (2 * settings.n_coupler, _count(state, "sampler.transform.")),
@@ -95,9 +96,13 @@ def _checked_state(state: object, settings: Settings, path: Path) -> dict[str, T
                 f"weights: {name} asks for {needed} parts, model_state of {path} has {found}; the file is damaged "
                 "or made by another version, fetch it again"
             )
-    with torch.device("meta"):
-        expected = PublishedNetwork(settings).state_dict()
-    missing, foreign = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+
+
+def _checked_state(state: dict[str, Tensor], network: PublishedNetwork, path: Path) -> dict[str, Tensor]:
+    """Tensors of the file in single precision, once they are what the network needs."""
+    expected = network.state_dict()
+    missing = sorted(set(expected) - set(state))
+    foreign = sorted(set(state) - set(expected), key=str)
     if missing or foreign:
         raise InputError(
             f"weights: model_state of {path} lacks {_list(missing)} and has {_list(foreign)} too many; {_SOURCE}"
@@ -112,7 +117,7 @@ def _checked_state(state: object, settings: Settings, path: Path) -> dict[str, T
             raise InputError(
                 f"weights: {name} in {path} holds values that are not finite; fetch the file again"
             )
-    _check_constants(state, settings, path)
+    _check_constants(state, network.settings, path)
     return {name: state[name].to(dtype=tensor.dtype).contiguous() for name, tensor in expected.items()}
 
 

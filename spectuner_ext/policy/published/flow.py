@@ -154,9 +154,9 @@ class _Order(nn.Module):
 
     def __init__(self, order: tuple[int, ...]) -> None:
         super().__init__()
-        perm = torch.tensor(order, dtype=torch.int64)
-        self.register_buffer("inds_perm", perm)
-        self.register_buffer("inds_back", torch.argsort(perm))
+        back = [order.index(i) for i in range(len(order))]
+        self.register_buffer("inds_perm", torch.tensor(order, dtype=torch.int64))
+        self.register_buffer("inds_back", torch.tensor(back, dtype=torch.int64))
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         return x[..., self.inds_perm], torch.zeros_like(x[..., 0])
@@ -173,9 +173,9 @@ class _Scaler(nn.Module):
 
     def __init__(self, bounds: tuple[tuple[float, float], ...]) -> None:
         super().__init__()
-        box = torch.tensor(bounds, dtype=torch.float32)
-        self.register_buffer("x_min", box[:, 0].clone())
-        self.register_buffer("scale", box[:, 1] - box[:, 0])
+        self.register_buffer("x_min", torch.tensor([low for low, _ in bounds], dtype=torch.float32))
+        scale = [high - low for low, high in bounds]
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
 
 
 class Flow(nn.Module):
@@ -232,4 +232,4 @@ class Flow(nn.Module):
 
 def causal_mask(n: int) -> Tensor:
     """Mask of the checkpoint, true where a token (row) must not look: at those after it."""
-    return torch.ones(n, n, dtype=torch.bool).triu(1)
+    return torch.tensor([[j > i for j in range(n)] for i in range(n)])

@@ -1,6 +1,7 @@
 """`PublishedPolicy`: LTE parameters that the published network proposes for a spectrum and a species."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import Self
 
@@ -45,6 +46,8 @@ class PublishedPolicy:
         Columns of the partition function, in the order that the network reads.
     clip_negative : bool
         Read negative intensities as 0, as the published package does for the pixels of a cube.
+    threads : int
+        Of the CPU. Another number is another rounding: with one, the same seed gives the same bits everywhere.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class PublishedPolicy:
         temperatures: FloatArray,
         *,
         clip_negative: bool = False,
+        threads: int = 1,
     ) -> None:
         d_sl = network.settings.d_sl
         if d_sl != N_LINE_FEATURES + temperatures.size:
@@ -66,6 +70,7 @@ class PublishedPolicy:
         self.database = database
         self.temperatures = temperatures
         self.clip_negative = clip_negative
+        self.threads = threads
 
     @classmethod
     def load(
@@ -75,6 +80,7 @@ class PublishedPolicy:
         device: str | torch.device = "cpu",
         *,
         clip_negative: bool = False,
+        threads: int = 1,
     ) -> Self:
         """Read a checkpoint of Spectuner-D1; nothing in it is executed.
 
@@ -87,6 +93,8 @@ class PublishedPolicy:
             ``"cpu"`` or a GPU such as ``"cuda"``.
         clip_negative : bool
             Read negative intensities as 0, as the published package does for the pixels of a cube.
+        threads : int
+            Of the CPU. More are faster, and change the rounding.
 
         Raises
         ------
@@ -96,7 +104,8 @@ class PublishedPolicy:
         """
         chosen = _device(device)
         temperatures = PF_TEMPERATURES if database is None else _columns(database)
-        return cls(load_network(path, chosen), database, temperatures, clip_negative=clip_negative)
+        network = load_network(path, chosen)
+        return cls(network, database, temperatures, clip_negative=clip_negative, threads=threads)
 
     @property
     def device(self) -> torch.device:
@@ -198,7 +207,7 @@ class PublishedPolicy:
             z[:] = np.random.default_rng(seed).random(z.shape)
         out = np.empty(uniform.shape)
         for index, condition in self._conditions(cases):
-            with torch.inference_mode():
+            with self._computing():
                 points = torch.as_tensor(uniform[index], device=self.device)
                 out[index] = self.network.sampler.inverse(points, condition).cpu().numpy()
         return np.asarray(np.clip(out, self.lower, self.upper))
@@ -212,7 +221,7 @@ class PublishedPolicy:
                 "[cm^-2], log10 FWHM [km/s] and v_off [km/s], (n, 5), are needed"
             )
         condition = self.conditions([case])
-        with torch.inference_mode():
+        with self._computing():
             x = torch.as_tensor(rows, device=self.device)[None]
             out = self.network.sampler.log_prob(x, condition)[0].cpu().numpy()
         if per_unit:
@@ -227,6 +236,17 @@ class PublishedPolicy:
         for index, condition in self._conditions(cases):
             out[torch.as_tensor(index, device=self.device)] = condition
         return out
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Without gradients, on our own number of threads."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(before)
 
     def _conditions(self, cases: Sequence[Case]) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
         """Cases of a batch and their conditions."""
@@ -244,7 +264,7 @@ class PublishedPolicy:
             lines = torch.zeros(*shape, s.d_sl)
             patches = torch.zeros(*shape, s.n_patch, s.d_model, device=self.device)
             padding = torch.ones(shape, dtype=torch.bool)
-            with torch.inference_mode():
+            with self._computing():
                 for row, i in enumerate(index):
                     case, (line, window) = cases[i], chosen[i]
                     lines[row, : line.size] = torch.from_numpy(

@@ -9,15 +9,6 @@ from ...lte.kernel_cache import drop_stale
 
 __all__ = ["measure", "render"]
 
-_SOURCES = (
-    "constants.py",
-    "lte/arrays.py",
-    "lte/fastmath.py",
-    "lte/kernel.py",
-    "fitting/peak_finder.py",
-    "policy/scenes/*_kernel.py",
-)
-
 
 @njit(cache=True, nogil=True)
 def render(theta, start, species, grid, lines, accuracy, work, parts, total):  # type: ignore[no-untyped-def]
@@ -92,4 +83,4 @@ def measure(nu, start, parts, total, sigma, factor, rel_height, share, work, n_p
                     n_overlapped[m] += 1
 
 
-drop_stale(render, _SOURCES)
+drop_stale(render)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ...learning.best import BestKeeper
 from ..case import Case
 from ..reward import PreparedCase, pm_losses, prepare
+from ..scenes.augment import augment
 from ..tokens import Tokens, tokens_of
 from .examples import ExampleSource
 
@@ -45,10 +46,8 @@ class CaseSource:
 
     def _varied(self, rng: np.random.Generator) -> Case:
         """One observed case, varied as in Spectuner-D1, section II.4.4."""
-        from ..scenes import augment
-
         case = self.observed[int(rng.integers(len(self.observed)))]
-        return Case(augment(case.observation, rng), case.transitions)
+        return Case(augment(case.observation, rng)[0], case.transitions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
