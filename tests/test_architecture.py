@@ -36,7 +36,7 @@ HOMES = {
     "distributed": ["spectuner_ext/pipeline/cubes/schedule.py"],
     "gymnasium": ["spectuner_ext/terms/gym.py"],
     "joblib": ["spectuner_ext/terms/evidence/repetitions.py"],
-    "threadpoolctl": ["spectuner_ext/terms/evidence/threads.py"],
+    "threadpoolctl": ["spectuner_ext/blas_threads.py"],
     "matplotlib": [
         "spectuner_ext/pipeline/plots.py",
         "spectuner_ext/pipeline/cubes/plots.py",

@@ -14,10 +14,12 @@ from astropy.table import QTable, Table
 from spectuner_ext.errors import InputError
 from spectuner_ext.observation.beams import as_beam
 from spectuner_ext.observation.exclusion import as_exclusion
+from spectuner_ext.pipeline.trained_policy import POLICY
 from spectuner_ext.units import to_array
 
 __all__ = [
     "ALL",
+    "POLICY",
     "UNITS",
     "Check",
     "absolute",
@@ -28,9 +30,11 @@ __all__ = [
     "catalogue",
     "choice",
     "components",
+    "device",
     "fraction",
     "initial",
     "integer",
+    "is_policy",
     "level",
     "mask",
     "not_negative",
@@ -40,6 +44,7 @@ __all__ = [
     "scalar",
     "species_groups",
     "values",
+    "weights",
     "writable_folder",
 ]
 
@@ -205,9 +210,11 @@ def values(value: Any, name: str) -> dict[str, dict[str, Any]]:
 
 
 def initial(value: Any, name: str) -> Any:
-    """Accept starting values: mapping, table of an earlier result, its rows, or its file."""
+    """Accept starting values: mapping, table of an earlier result, its rows, or its file; or `POLICY`."""
     if isinstance(value, Mapping):
         return values(value, name)
+    if is_policy(value):
+        return POLICY
     if isinstance(value, str | os.PathLike):
         try:
             value = QTable.read(Path(value).expanduser(), format="ascii.ecsv")
@@ -223,6 +230,30 @@ def initial(value: Any, name: str) -> Any:
     if missing:
         raise InputError(f"{name}: the table lacks the columns {', '.join(missing)}")
     return value
+
+
+def is_policy(value: Any) -> bool:
+    """Whether starting values are those of a trained network."""
+    return isinstance(value, str) and value.strip().lower() == POLICY
+
+
+def weights(value: Any, name: str) -> Any:
+    """Accept a trained network that is loaded, the name of its file, or of one that the package ships."""
+    if hasattr(value, "sample_cases"):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(
+            f"{name}: must be the name of a file or a FittingPolicy, got a {type(value).__name__}: {value!r}"
+        )
+    text = os.fspath(value)
+    return absolute(text) if os.sep in text or Path(text).is_file() else text
+
+
+def device(value: Any, name: str) -> str:
+    """Accept the name of a device; whether there is one shows when a network is loaded."""
+    if not isinstance(value, str):
+        raise InputError(f"{name}: must be cpu, cuda or auto, got {value!r}")
+    return value.strip().lower()
 
 
 def _table_of(rows: Sequence[Mapping[str, Any]], name: str) -> QTable:

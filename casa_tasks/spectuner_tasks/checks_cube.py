@@ -180,17 +180,19 @@ def _image(item: Any, name: str) -> Any:
 
 
 def initial(value: Any, name: str) -> Any:
-    """Accept values, tables and maps of an earlier result, its file, or `NEIGHBOURS`."""
+    """Accept values, tables and maps of an earlier result, its file, `NEIGHBOURS`, or a trained network's draws."""
     if isinstance(value, str) and value.strip().lower() == NEIGHBOURS:
         return NEIGHBOURS
+    if checks.is_policy(value):
+        return checks.POLICY
     if hasattr(value, "outcome") and hasattr(value, "components"):
         return value
     if isinstance(value, str | os.PathLike) and not os.fspath(value).endswith(".ecsv"):
         path = Path(value).expanduser()
         if not any(p.exists() for p in (path, path.with_name(f"{path.name}.fits"))):
             raise InputError(
-                f"{name}: there is no file {path}; give '{NEIGHBOURS}', the maps (FITS) of an earlier result, "
-                f"values, or a table of parameters"
+                f"{name}: there is no file {path}; give '{NEIGHBOURS}', '{checks.POLICY}', the maps (FITS) of an "
+                f"earlier result, values, or a table of parameters"
             )
         return checks.absolute(value)
     if isinstance(value, Mapping):
@@ -198,8 +200,8 @@ def initial(value: Any, name: str) -> Any:
     if isinstance(value, Table | str | os.PathLike) or _is_rows(value):
         return checks.initial(value, name)
     raise InputError(
-        f"{name}: must be '{NEIGHBOURS}', a mapping of values or maps, a table of parameters, or the maps of an "
-        f"earlier result (CubeMaps, or the name of the FITS), got {value!r}"
+        f"{name}: must be '{NEIGHBOURS}', '{checks.POLICY}', a mapping of values or maps, a table of parameters, or "
+        f"the maps of an earlier result (CubeMaps, or the name of the FITS), got {value!r}"
     )
 
 

@@ -87,9 +87,32 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the "
         "table 'parameters' of an earlier result, or its ECSV file. Of a cube also maps (ny, nx), the "
         "maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth row and "
-        "column first.",
+        "column first. 'policy': draws of a trained network.",
         checks.initial,
         of_cubes=checks_cube.initial,
+    ),
+    Parameter(
+        "weights",
+        ("string", "variant"),
+        "",
+        "Trained network of initial='policy': a file, or a FittingPolicy. '' takes the one that the package ships.",
+        checks.weights,
+    ),
+    Parameter(
+        "posterior",
+        ("string", "variant"),
+        "",
+        "Calibrated network of which samples and quantiles are added to the result: a file, a FittingPolicy, or "
+        "'posterior', which the package ships. '' takes that with initial='policy', else none; 'none' takes none.",
+        checks.weights,
+        data=SPECTRA,
+    ),
+    Parameter(
+        "device",
+        ("string",),
+        "cpu",
+        "Where networks run: cpu, cuda or auto. Results are the same bits on a CPU only.",
+        checks.device,
     ),
     Parameter(
         "bounds",

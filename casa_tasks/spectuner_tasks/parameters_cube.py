@@ -74,6 +74,15 @@ OF_CUBES: tuple[Parameter, ...] = (
         data=CUBES,
     ),
     Parameter(
+        "policy_every",
+        ("int",),
+        1,
+        "With initial='policy': ask the network in every so many rows and columns only; the other pixels start from "
+        "their neighbours' solutions.",
+        checks.integer(1),
+        data=CUBES,
+    ),
+    Parameter(
         "modelcube",
         ("bool",),
         False,

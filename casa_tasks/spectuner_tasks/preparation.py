@@ -20,7 +20,7 @@ from spectuner_ext.pipeline.request import components_for, reach, resolved_names
 from spectuner_ext.pipeline.tables import observation_of
 from spectuner_ext.spectroscopy import LineDatabase, Transitions
 
-from .checks import ALL
+from .checks import ALL, is_policy
 
 __all__ = [
     "FITTED",
@@ -144,7 +144,8 @@ def prepare(values: Mapping[str, Any], database: LineDatabase) -> Prepared:
     observation = _read(values)
     per_group = tuple(requests_of(values, group, names) for group in groups)
     for group, requests in zip(groups, per_group, strict=True):
-        tried(observation, group, requests, database)
+        plain = {**requests, "initial": None} if is_policy(requests["initial"]) else requests
+        tried(observation, group, plain, database)
     return Prepared(observation, groups, per_group, names)
 
 

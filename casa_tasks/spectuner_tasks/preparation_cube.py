@@ -20,7 +20,7 @@ from spectuner_ext.pipeline.cubes.maps import CubeMaps
 from spectuner_ext.pipeline.cubes.starts import separate
 from spectuner_ext.spectroscopy import LineDatabase, Transitions
 
-from .checks import ALL, absolute
+from .checks import ALL, POLICY, absolute
 from .checks_cube import NEIGHBOURS
 from .json_values import is_unset
 from .parameter import CUBES, SPECTRA
@@ -129,7 +129,7 @@ def _anywhere(source: Any) -> Any:
 
 def _initial(given: Any) -> Any:
     """Maps in place of the name of their file."""
-    if not isinstance(given, str) or given == NEIGHBOURS:
+    if not isinstance(given, str) or given in (NEIGHBOURS, POLICY):
         return given
     try:
         return read_maps(given)

@@ -13,9 +13,10 @@ from spectuner_ext.call_record import read_call_record
 from spectuner_ext.pipeline.products import products_stem
 from spectuner_ext.spectroscopy import LineDatabase
 
-from .checks import absolute
+from .checks import POLICY, absolute, weights
 from .checks_cube import IN_MEMORY, NEIGHBOURS
 from .json_values import NotJSONError, created, is_unset, jsonlike, stamp
+from .networks import Networks
 from .preparation import OBSERVED, Prepared
 from .preparation_cube import PreparedCube
 
@@ -78,6 +79,9 @@ def _special(name: str, value: Any) -> Any:
     """JSON-like form where the general one would change the meaning."""
     if name in ("outfile", "logfile"):
         return absolute(value)
+    if name in ("weights", "posterior"):
+        loaded = not isinstance(value, str | os.PathLike)
+        return {IN_MEMORY: type(value).__name__} if loaded else weights(value, name)
     if name == "catalogue":
         path = value.path if isinstance(value, LineDatabase) else value
         return absolute(path)
@@ -99,11 +103,14 @@ def _special(name: str, value: Any) -> Any:
     return jsonlike(value)
 
 
-def provenance(prepared: Prepared, database: LineDatabase, call: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, catalogue, input files and noise, JSON-like."""
+def provenance(
+    prepared: Prepared, database: LineDatabase, call: Mapping[str, Any], networks: Networks
+) -> dict[str, Any]:
+    """Versions, catalogue, input files, noise and networks, JSON-like."""
     windows = prepared.observation.windows
     return {
-        **created(("numpy", "scipy", "numba", "astropy")),
+        **created(("numpy", "scipy", "numba", "astropy", *(("torch",) if networks.provenance else ()))),
+        **networks.provenance,
         "catalogue": {"file": Path(database.path).name, "sha256": database.checksum},
         "species": dict(prepared.catalogue_names),
         "input": [stamp(f) for f in _files(prepared)],
@@ -157,7 +164,8 @@ def _recorded(name: str, value: Any) -> Any:
         if name in ("infile", "store") or (name in _FILES and isinstance(value, os.PathLike)):
             return _source(value)
         if name in _FILES and isinstance(value, str):
-            is_file = value.strip().lower() != NEIGHBOURS and Path(value).expanduser().exists()
+            is_word = value.strip().lower() in (NEIGHBOURS, POLICY)
+            is_file = not is_word and Path(value).expanduser().exists()
             return absolute(value) if is_file else value
         return _special(name, value)
     except NotJSONError:
@@ -170,12 +178,22 @@ _FILES = ("region", "redo", "initial", "continuum", "noise")
 
 
 def cube_provenance(
-    prepared: PreparedCube, database: LineDatabase, call: Mapping[str, Any]
+    prepared: PreparedCube, database: LineDatabase, call: Mapping[str, Any], networks: Networks
 ) -> dict[str, Any]:
-    """Versions, catalogue, input files and selection, JSON-like."""
+    """Versions, catalogue, input files, selection and networks, JSON-like."""
     cube = prepared.cube
     return {
-        **created(("numpy", "scipy", "numba", "astropy", "spectral-cube")),
+        **created(
+            (
+                "numpy",
+                "scipy",
+                "numba",
+                "astropy",
+                "spectral-cube",
+                *(("torch",) if networks.provenance else ()),
+            )
+        ),
+        **networks.provenance,
         "catalogue": {"file": Path(database.path).name, "sha256": database.checksum},
         "species": dict(prepared.catalogue_names),
         "cubes": [_marks(f) for f in _paths(call["infile"])],

@@ -37,4 +37,8 @@ def repeated(record: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple[d
     for earlier in then.get("input", ()):
         if Path(earlier["file"]).is_file() and stamp(earlier["file"]) != earlier:
             changes.append(f"{earlier['file']} has changed since the call was recorded")
+    for name, network in then.get("networks", {}).items():
+        file = network["file"] and Path(network["file"])
+        if file and file.is_file() and stamp(file)["sha256"] != network["sha256"]:
+            changes.append(f"{name}: {file} has changed since the call was recorded")
     return call, changes

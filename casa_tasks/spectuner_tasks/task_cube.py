@@ -18,6 +18,7 @@ from spectuner_ext.pipeline.cubes.pixel_tables import summary_lines
 from spectuner_ext.spectroscopy import LineDatabase
 
 from .log import TaskLog
+from .networks import Networks
 from .outputs_cube import Outputs
 from .parameters import SDFIT_LTE
 from .preparation_cube import PreparedCube, prepare_cube
@@ -28,7 +29,7 @@ __all__ = ["fit_cubes"]
 
 FITTED = (
     "loss", "ninit", "offset", "noise_factor", "rel_height", "clip_negative", "seed",
-    "min_peaks", "noise_from", "max_sweeps", "resume", "replace", "workers",
+    "min_peaks", "noise_from", "max_sweeps", "policy_every", "resume", "replace", "workers",
 )  # fmt: skip
 """Parameters that go to the fit as they are."""
 
@@ -39,6 +40,7 @@ def fit_cubes(
     defaults: Mapping[str, Any],
     database: LineDatabase,
     outputs: Sequence[Outputs],
+    networks: Networks,
     log: TaskLog,
 ) -> dict[str, Any]:
     """Carry out a call for cubes.
@@ -51,6 +53,7 @@ def fit_cubes(
         Of the parameters that are for cubes.
     database : LineDatabase
     outputs : sequence of Outputs
+    networks : Networks
     log : TaskLog
 
     Returns
@@ -62,7 +65,9 @@ def fit_cubes(
     call = cube_call_record(given, defaults)
     log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
     _note_input(log, prepared, database)
-    origin = cube_provenance(prepared, database, call)
+    for text in networks.words:
+        log.info(text)
+    origin = cube_provenance(prepared, database, call, networks)
     report = _reporter(values["progress"], [out.label for out in outputs])
     found: dict[str, CubeMaps] = {}
     files: dict[str, dict[str, Any]] = {}
@@ -72,7 +77,7 @@ def fit_cubes(
         if report is not None:
             report.start()
         before = earlier_calls(out.stem) if values["redo"] is not None else []
-        maps = _fit(prepared, group, requests, values, database, out, report, call)
+        maps = _fit(prepared, group, requests, values, database, out, report, call, networks)
         if values["redo"] is None:
             before = stored_calls(call, maps.meta.get("redone", ()))
         cancelled = bool(maps.meta["run"]["cancelled"])
@@ -124,6 +129,7 @@ def _fit(
     out: Outputs,
     report: CubeReporter | None,
     call: Mapping[str, Any],
+    networks: Networks,
 ) -> CubeMaps:
     # loaded here: spectra need none of the kernels behind it
     from spectuner_ext.pipeline.cubes.fit_cube import fit_cube
@@ -142,6 +148,7 @@ def _fit(
             database,
             **requests,
             **options,
+            policy=networks.policy,
             store=store,
             overwrite=bool(store) and values["overwrite"] and not values["resume"] and prepared.redo is None,
             client=values["client"] or None,

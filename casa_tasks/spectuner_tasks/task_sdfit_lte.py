@@ -9,6 +9,7 @@ import numpy as np
 from spectuner_ext.fitting.result import FitResult, Status
 from spectuner_ext.observation import Observation
 from spectuner_ext.pipeline.peaks import peaks_table
+from spectuner_ext.pipeline.posterior_tables import posterior_samples, posterior_table
 from spectuner_ext.pipeline.products import write_products
 from spectuner_ext.pipeline.spectrum import fit_spectrum
 from spectuner_ext.pipeline.tables import correlation_tables, parameters_table, spectra_tables
@@ -17,6 +18,7 @@ from spectuner_ext.spectroscopy import LineDatabase
 
 from .checks_cube import remembered
 from .log import TaskLog
+from .networks import Networks, networks_of
 from .outputs_cube import Outputs, check_cube_outputs
 from .parameters import CUBES, SDFIT_LTE, described, validated
 from .preparation import FITTED, Prepared, check_outputs, open_catalogue, prepare
@@ -38,6 +40,9 @@ def sdfit_lte(
     optimizer: str = "auto",
     ninit: int | None = None,
     initial: Any = None,
+    weights: Any = "",
+    posterior: Any = "",
+    device: str = "cpu",
     bounds: Any = None,
     fixed: Any = None,
     vlsr: Any = None,
@@ -64,6 +69,7 @@ def sdfit_lte(
     min_peaks: float | None = None,
     noise_from: str = "local",
     max_sweeps: int = 5,
+    policy_every: int = 1,
     modelcube: bool = False,
     residualcube: bool = False,
     store: str = "",
@@ -87,11 +93,12 @@ def sdfit_lte(
     defaults = {p.name: p.default for p in SDFIT_LTE if p.data in ("", data)}
     log.info("##### Begin Task: sdfit_lte #####")
     try:
+        networks = networks_of(values, data)
         with open_catalogue(values["catalogue"]) as database:
             if data == CUBES:
-                result = fit_cubes(given, values, defaults, database, outputs, log)
+                result = fit_cubes(given, values, defaults, database, outputs, networks, log)
             else:
-                result = _fit_spectra(given, values, defaults, database, log)
+                result = _fit_spectra(given, values, defaults, database, networks, log)
     except Exception as error:
         log.severe(f"{type(error).__name__}: {error}")
         raise
@@ -106,14 +113,17 @@ def _fit_spectra(
     values: Mapping[str, Any],
     defaults: Mapping[str, Any],
     database: LineDatabase,
+    networks: Networks,
     log: TaskLog,
 ) -> dict[str, Any]:
     prepared = prepare(values, database)
     call = call_record(given, defaults, values["outfile"])
     log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
     _note_input(log, prepared, database)
-    fits = _fit_all(prepared, values, database, log)
-    origin = provenance(prepared, database, call)
+    for text in networks.words:
+        log.info(text)
+    fits = _fit_all(prepared, values, database, networks, log)
+    origin = provenance(prepared, database, call, networks)
     result = _result(prepared.observation, fits, values, call, origin)
     for words in table_of_words(result["parameters"]):
         log.info(_sentence(words))
@@ -134,12 +144,13 @@ def _note_input(log: TaskLog, prepared: Prepared, database: LineDatabase) -> Non
 
 
 def _fit_all(
-    prepared: Prepared, values: Mapping[str, Any], database: LineDatabase, log: TaskLog
+    prepared: Prepared, values: Mapping[str, Any], database: LineDatabase, networks: Networks, log: TaskLog
 ) -> list[FitResult]:
     """One fit for each group; a cancelled one is the last."""
     wanted = values["progress"]
     report = Reporter(progress_line() if wanted is True else wanted or None, prepared.groups)
     options = {name: values[name] for name in FITTED if values[name] is not None}
+    options |= {"policy": networks.policy, "posterior": networks.posterior or False}
     fits: list[FitResult] = []
     for group, requests in zip(prepared.groups, prepared.per_group, strict=True):
         report.start()
@@ -166,11 +177,15 @@ def _result(
     origin: dict[str, Any],
 ) -> dict[str, Any]:
     peaks = {name: values[name] for name in ("noise_factor", "rel_height", "clip_negative")}
+    by_network = {}
+    if any(fit.posterior for fit in fits):
+        by_network = {"posterior": posterior_table(fits), "posterior_samples": posterior_samples(fits)}
     return {
         "parameters": parameters_table(fits, {**origin, "call": json.dumps(call)}),
         "spectra": spectra_tables(observation, fits),
         "correlations": correlation_tables(fits),
         "peaks": peaks_table(observation, fits, **peaks),
+        **by_network,
         "files": {},
         "call": call,
         "provenance": origin,
@@ -204,6 +219,8 @@ dict
     spectra : list of QTable, one per window: observed, model, residual and a column per component.
     correlations : dict, species of a fit to the correlation matrix of its free parameters, as QTable.
     peaks : QTable of observed and predicted peaks, and whether they meet.
+    posterior, posterior_samples : QTable, quantiles and samples of a calibrated network for each species; only with
+    initial='policy' or posterior.
     files : dict, ending to path of the products; read them with
     spectuner_ext.pipeline.products.read_products.
     call : dict, the JSON-like parameters; ``sdfit_lte(**result["call"])`` repeats the fit number for number.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blas_threads import on_one_thread
 from ..errors import InputError
 from . import levmar, search_kernel
 from .problem import Problem
@@ -89,7 +90,7 @@ def solve_scipy(
     Solution
         The best point evaluated, which is not always the one that scipy reports.
     """
-    from scipy.optimize import Bounds, minimize
+    from scipy.optimize import Bounds
 
     if method not in SCIPY_METHODS:
         raise InputError(f"unknown method {method!r}; choose from {', '.join(SCIPY_METHODS)}")
@@ -119,7 +120,7 @@ def solve_scipy(
                 return np.asarray(problem.gradient(vector(u))[free] * width / unit)
 
     try:
-        outcome = minimize(
+        outcome = _minimize(
             loss,
             u0,
             method=SCIPY_METHODS[method],
@@ -134,6 +135,13 @@ def solve_scipy(
     except _Stop as stop:
         status, message = stop.args
     return Solution(best.x, best.loss, status, f"{method}: {message}", np.array(best.trace))
+
+
+@on_one_thread
+def _minimize(*args: Any, **options: Any) -> Any:
+    from scipy.optimize import minimize
+
+    return minimize(*args, **options)
 
 
 class _Best:

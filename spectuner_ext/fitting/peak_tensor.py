@@ -75,7 +75,7 @@ def peak_losses(batch: PeakBatch, model: Tensor, *, max_elements: int = 2**25) -
     model : tensor, (n_case, n_draw, n_channel), in K
         What stands beyond the last channel of a case does not matter.
     max_elements : int
-        Channels that are worked on at once. It bounds the memory, to about 150 bytes each, and changes nothing else.
+        Channels that are worked on at once. It bounds the memory, to about 100 bytes each, and changes nothing else.
 
     Returns
     -------

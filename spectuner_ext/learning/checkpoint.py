@@ -4,6 +4,7 @@ A checkpoint is one safetensors file: tensors under readable names, and in its h
 and a digest of both.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -86,7 +87,8 @@ class Checkpoint:
                 module.load_state_dict(self.modules[name])
         for name, optimizer in (optimizers or {}).items():
             with _fitting(name, self.step):
-                optimizer.load_state_dict(self.optimizers[name])
+                # An optimiser takes the tensors themselves and would write to them.
+                optimizer.load_state_dict(copy.deepcopy(self.optimizers[name]))
         for name, stream in (streams or {}).items():
             seeding.restore(stream, self.streams[name])
 

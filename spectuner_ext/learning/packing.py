@@ -59,7 +59,7 @@ def pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """What `pack` took apart, with its own copy of every tensor."""
+    """What `pack` took apart; the tensors in it are the given ones."""
     if isinstance(value, list):
         return [unpack(v, tensors) for v in value]
     if not isinstance(value, dict):
@@ -68,9 +68,9 @@ def unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         key, content = next(iter(value.items()))
         match key:
             case "@tensor":
-                return tensors[content].clone()
+                return tensors[content]
             case "@array":
-                return tensors[content].numpy().copy()
+                return tensors[content].numpy()
             case "@tuple":
                 return tuple(unpack(v, tensors) for v in content)
             case "@items":

@@ -13,7 +13,16 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Stream", "check_seed", "derived_seeds", "restore", "state_of", "streams", "torch_generator"]
+__all__ = [
+    "Stream",
+    "check_seed",
+    "derived_seeds",
+    "restore",
+    "state_of",
+    "streams",
+    "torch_generator",
+    "torch_seed",
+]
 
 Stream: TypeAlias = Union[np.random.Generator, "torch.Generator"]
 """A source of random numbers whose state can be saved."""

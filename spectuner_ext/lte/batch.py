@@ -79,7 +79,7 @@ def lte_spectra(
     dtype : torch.dtype
         Of the optical depths and the result: float32, or float64 for comparisons.
     max_elements : int
-        Numbers in the largest array that is made on the way. It bounds the memory, to about 40 bytes each, and
+        Numbers in the largest array that is made on the way. It bounds the memory, to about 50 bytes each, and
         changes nothing else; the result itself comes on top.
 
     Returns

@@ -194,13 +194,16 @@ def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"})
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"}, error_model="numpy")
 def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, derivatives, work):  # type: ignore[no-untyped-def]
     """Averages over one channel that is much wider than its lines, by panels over the part they reach.
 
     Returns the means of 1 - exp(-tau) and of its derivatives by ln tau_0, T, x^2 and x.
     """
     extent_low, extent_high = middle_of_lines
+    line, span, order = work.line, work.span, work.order
+    pos, tau, s_v, s_w, s_t = work.pos, work.tau, work.s_v, work.s_w, work.s_t
+    n_node = np.uint64(_LAST_RULE)
     left = max(low, extent_low)
     width = max(min(high, extent_high) - left, 0.0)
     n_panel = max(int(np.ceil(width * steepness / _PANEL)), 1)
@@ -209,27 +212,46 @@ def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, de
     sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
     for p in range(n_panel):
         middle = left + (2 * p + 1) * half
-        for k in range(_LAST_RULE):
-            nu = middle + half * _NODES[_LAST_RULE, k]
-            tau, s_v, s_w, s_t = 0.0, 0.0, 0.0, 0.0
-            for j in range(begin, end):
-                i = work.order[j]
-                if work.span[i, 0] <= channel < work.span[i, 1]:
-                    x = (nu - work.line[0, i]) * work.line[1, i]
-                    t = work.line[2, i] * exp_negative(-0.5 * x * x)
-                    tau += t
-                    s_v += t * x
-                    s_w += t * x * x
-                    s_t += t * work.line[3, i]
-            absorbed, transmitted = absorbed_fraction(tau)
-            w = share * _WEIGHTS[_LAST_RULE, k]
-            sum_a += w * absorbed
+        for k in range(n_node):
+            pos[k] = middle + half * _NODES[_LAST_RULE, k]
+            tau[k] = 0.0
             if derivatives:
-                w *= transmitted
-                sum_n += w * tau
-                sum_t += w * s_t
-                sum_w += w * s_w
-                sum_v += w * s_v
+                s_v[k] = 0.0
+                s_w[k] = 0.0
+                s_t[k] = 0.0
+        for j in range(begin, end):
+            i = order[j]
+            if channel < span[i, 0] or channel >= span[i, 1]:
+                continue
+            mu, scale, tau_0, slope = line[0, i], line[1, i], line[2, i], line[3, i]
+            if derivatives:
+                for k in range(n_node):
+                    x = (pos[k] - mu) * scale
+                    t = tau_0 * exp_negative(-0.5 * x * x)
+                    tau[k] += t
+                    s_v[k] += t * x
+                    s_w[k] += t * x * x
+                    s_t[k] += t * slope
+            else:
+                for k in range(n_node):
+                    x = (pos[k] - mu) * scale
+                    tau[k] += tau_0 * exp_negative(-0.5 * x * x)
+        for k in range(n_node):
+            absorbed, transmitted = absorbed_fraction(tau[k])
+            pos[k] = absorbed
+            if derivatives:
+                s_v[k] *= transmitted
+                s_w[k] *= transmitted
+                s_t[k] *= transmitted
+                tau[k] *= transmitted
+        for k in range(n_node):
+            w = share * _WEIGHTS[_LAST_RULE, k]
+            sum_a += w * pos[k]
+            if derivatives:
+                sum_n += w * tau[k]
+                sum_t += w * s_t[k]
+                sum_w += w * s_w[k]
+                sum_v += w * s_v[k]
     return sum_a, sum_n, sum_t, sum_w, sum_v
 
 
@@ -414,13 +436,19 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
                 bright = eta * dilution * contrast
                 model[c] += bright * absorbed[i]
                 if derivatives:
+                    # the five derivatives, in the place of what they are made of
                     width = s_w[i] - tau[i]
                     warming = planck_t + planck_t_nu * (nu - nu_mid)
-                    jacobian[0, c] = ratio * dilution * dilution * contrast * absorbed[i]
-                    jacobian[1, c] = eta * dilution * warming * absorbed[i] + bright * s_t[i]
-                    jacobian[2, c] = bright * tau[i]
-                    jacobian[3, c] = bright * width
-                    jacobian[4, c] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
+                    s_t[i] = eta * dilution * warming * absorbed[i] + bright * s_t[i]
+                    absorbed[i] = ratio * dilution * dilution * contrast * absorbed[i]
+                    tau[i] = bright * tau[i]
+                    s_w[i] = bright * width
+                    s_v[i] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
+            if derivatives:
+                for r, values in enumerate((absorbed, s_t, tau, s_w, s_v)):
+                    row_of = jacobian[r]
+                    for i in range(n_channel):
+                        row_of[base + i] = values[i]
             chunk = stop
         begin = end
     work.count[index] = count

@@ -63,8 +63,8 @@ def write_products(
     outfile : path
         ``folder/name`` without an ending; the folder must exist.
     result : mapping
-        ``parameters``, ``spectra``, ``correlations``, ``peaks`` as in `~spectuner_ext.pipeline.tables`, and
-        ``call`` and ``provenance``, mappings of JSON-like values.
+        ``parameters``, ``spectra``, ``correlations``, ``peaks`` as in `~spectuner_ext.pipeline.tables`, perhaps
+        ``posterior`` and ``posterior_samples``, and ``call`` and ``provenance``, mappings of JSON-like values.
     plots : bool
         Also draw ``.png`` and ``.html``. A picture that cannot be drawn is left out with a
         `SpectunerWarning`.
@@ -127,7 +127,7 @@ def _write_json(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _hdus(result: Mapping[str, Any]) -> fits.HDUList:
-    """Primary with provenance, then PARAMETERS, WINDOW 1, 2 ..., PEAKS, CORRELATION 1, 2 ..."""
+    """Primary with provenance, then PARAMETERS, WINDOW 1, 2 ..., PEAKS, CORRELATION 1, 2 ..., perhaps posteriors."""
     primary = fits.PrimaryHDU()
     _sign(primary.header, result)
     hdus = [primary, _hdu(result["parameters"], "PARAMETERS")]
@@ -143,7 +143,15 @@ def _hdus(result: Mapping[str, Any]) -> fits.HDUList:
     for i, (label, table) in enumerate(result["correlations"].items(), start=1):
         hdus.append(_hdu(table, "CORRELATION", i))
         hdus[-1].header["FITLABEL"] = label
+    for key, name in _OF_NETWORKS.items():
+        if key in result:
+            hdus.append(_hdu(result[key], name))
+            hdus[-1].header["SPXMETA"] = json.dumps(dict(result[key].meta))
     return fits.HDUList(hdus)
+
+
+_OF_NETWORKS = {"posterior": "POSTERIOR", "posterior_samples": "SAMPLES"}
+"""Tables that a result has where a network was asked, to the names of their extensions."""
 
 
 def _hdu(table: QTable, name: str, version: int = 1) -> fits.BinTableHDU:
@@ -201,7 +209,8 @@ def read_products(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``parameters``, ``spectra``, ``correlations``, ``peaks``, ``files``, ``call``, ``provenance``.
+        ``parameters``, ``spectra``, ``correlations``, ``peaks``, ``files``, ``call``, ``provenance``; and
+        ``posterior`` and ``posterior_samples`` where a network was asked.
 
     Raises
     ------
@@ -222,11 +231,13 @@ def read_products(path: str | os.PathLike[str]) -> dict[str, Any]:
         correlations = {
             hdu.header["FITLABEL"]: _native(QTable.read(hdu)) for hdu in hdus if hdu.name == "CORRELATION"
         }
+        by_network = {key: _described(hdus[name]) for key, name in _OF_NETWORKS.items() if name in hdus}
     return {
         "parameters": QTable.read(_file(stem, "ecsv"), format="ascii.ecsv"),
         "spectra": spectra,
         "correlations": correlations,
         "peaks": peaks,
+        **by_network,
         "files": {s: str(_file(stem, s)) for s in SUFFIXES if _file(stem, s).exists()},
         "call": record["call"],
         "provenance": record["provenance"],
@@ -256,6 +267,13 @@ def _window(hdu: fits.BinTableHDU) -> QTable:
     table.meta = json.loads(hdu.header["SPXMETA"])
     for name, (_, description) in SPECTRUM_COLUMNS.items():
         table[name].info.description = description
+    return table
+
+
+def _described(hdu: fits.BinTableHDU) -> QTable:
+    """Table with its meta."""
+    table = _native(QTable.read(hdu))
+    table.meta = json.loads(hdu.header["SPXMETA"])
     return table
 
 

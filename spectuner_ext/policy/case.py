@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..lte.model import line_ranges
 from ..lte.parameters import BOUNDS
 from ..observation.observation import Observation
+from ..spectroscopy.hyperfine import merge_hyperfine
 from ..spectroscopy.transitions import Transitions
 
 __all__ = ["LOWER", "UPPER", "Case", "SpeciesLines", "case_of", "inside_windows"]
@@ -47,8 +48,22 @@ class Case:
     transitions: Transitions
 
 
-def case_of(observation: Observation, species: str | Transitions, database: SpeciesLines | None) -> Case:
+def case_of(
+    observation: Observation,
+    species: str | Transitions,
+    database: SpeciesLines | None,
+    *,
+    merge: bool = True,
+) -> Case:
     """Look up a species by name, or take its lines as they are.
+
+    Parameters
+    ----------
+    observation : Observation
+    species : str or Transitions
+    database : SpeciesLines or None
+    merge : bool
+        Make one line of hyperfine components that no line resolves, as fits do.
 
     Raises
     ------
@@ -63,6 +78,7 @@ def case_of(observation: Observation, species: str | Transitions, database: Spec
         )
     else:
         transitions = database.select(species, line_ranges(observation))
+        transitions = merge_hyperfine(transitions) if merge else transitions
     if not inside_windows(observation, transitions.frequency).any():
         spans = ", ".join(f"{w.nu[0]:.1f} to {w.nu[-1]:.1f} MHz" for w in observation.windows)
         raise InputError(

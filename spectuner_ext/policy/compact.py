@@ -34,6 +34,8 @@ class CompactEngine:
     device : torch.device
     """
 
+    merges_hyperfine = True
+
     def __init__(self, network: PolicyNetwork, device: torch.device) -> None:
         self.network = network.to(device).eval()
         self.device = device

@@ -30,6 +30,8 @@ FloatArray = NDArray[np.float64]
 class Engine(Protocol):
     """What every network can do."""
 
+    merges_hyperfine: bool
+
     def read(self, case: Case) -> Any:
         """What the network reads of a case."""
         ...
@@ -46,8 +48,8 @@ class Engine(Protocol):
 class FittingPolicy:
     """A network that proposes LTE parameters for a species in an observed spectrum.
 
-    Parameters have the shape (n, 5): log10 eta, T_ex [K], log10 N_tot [cm^-2], log10 FWHM [km/s], v_off [km/s], inside
-    the bounds of Table 1 of Spectuner-D1. Make it with `FittingPolicy.load`.
+    Parameters have the shape (n, 5): log10 eta, T_ex [K], log10 N_tot [cm^-2], log10 FWHM [km/s], v_off [km/s],
+    inside the bounds of Table 1 of Spectuner-D1. Make it with `FittingPolicy.load`.
 
     Parameters
     ----------
@@ -115,6 +117,18 @@ class FittingPolicy:
             self._database = LineDatabase.open()
         return self._database
 
+    def case(self, observation: Observation, species: str | Transitions) -> Case:
+        """Observation and species as this policy takes them.
+
+        Raises
+        ------
+        InputError
+            If the species has no line in the windows.
+        SpeciesError
+            If the catalogue does not know the species.
+        """
+        return case_of(observation, species, self.database, merge=self.engine.merges_hyperfine)
+
     def sample(
         self, observation: Observation, species: str | Transitions, n: int = 50, seed: int = 0
     ) -> FloatArray:
@@ -127,15 +141,15 @@ class FittingPolicy:
         SpeciesError
             If the catalogue does not know the species.
         """
-        return self.sample_cases([case_of(observation, species, self.database)], n, [seed])[0]
+        return self.sample_cases([self.case(observation, species)], n, [seed])[0]
 
     def log_prob(
         self, observation: Observation, species: str | Transitions, parameters: ArrayLike
     ) -> FloatArray:
         """Logarithm of the density at parameters (n, 5): (n,).
 
-        Per log10 eta, K, log10 cm^-2, log10 km/s and km/s for our networks. That of Spectuner-D1 is over the box of its
-        bounds scaled to one, as it was published; the two differ by a constant of the box.
+        Per log10 eta, K, log10 cm^-2, log10 km/s and km/s for our networks. That of Spectuner-D1 is over its bounds
+        scaled to one, as it was published.
 
         Raises
         ------
@@ -154,7 +168,7 @@ class FittingPolicy:
             raise InputError(
                 f"parameters: row {row}, {x[row]}, is outside the bounds {LOWER} to {UPPER} that the network knows"
             )
-        return self.log_prob_cases([case_of(observation, species, self.database)], x[None])[0]
+        return self.log_prob_cases([self.case(observation, species)], x[None])[0]
 
     def sample_cases(self, cases: Sequence[Case], n: int, seeds: Sequence[int]) -> FloatArray:
         """Draw parameters for several cases, (n_case, n, 5)."""
@@ -173,6 +187,8 @@ class FittingPolicy:
 
 class _PublishedEngine:
     """The published network behind the same face."""
+
+    merges_hyperfine = False
 
     def __init__(self, published: "PublishedPolicy") -> None:
         self._published = published

@@ -44,7 +44,7 @@ def tensor_pm_losses(
         log10 eta, T_ex [K], log10 N_tot [cm^-2], log10 FWHM [km/s], v_off [km/s].
     max_elements : int
         Numbers in the largest array that is made on the way, though at least one draw of all cases is worked on at
-        once. It bounds the memory, to about 150 bytes each.
+        once. It bounds the memory, to about 100 bytes each.
 
     Returns
     -------

@@ -64,6 +64,7 @@ def by_reference(observation, peaks, model):
         split,
         list(peaks.threshold),
         use=[w.mask for w in observation.windows],
+        weights=list(peaks.weight),
     )
 
 
@@ -78,6 +79,16 @@ def test_in_float64_it_is_the_reference(seed, torch_device):
             expected = by_reference(o, p, model[i, d])
             assert_allclose(l_pm[i, d].item(), expected.loss, rtol=1e-10, atol=1e-10)
             assert_allclose(l_peak[i, d].item(), expected.l_peak, rtol=1e-10, atol=1e-10)
+
+
+def test_windows_may_have_weights():
+    rng = np.random.default_rng(50)
+    seen, _, model = draw_cases(rng, n_draw=6, n_case=2)
+    peaks = [build_peak_data(o, in_noise_units=True) for o in seen]
+    l_pm, _ = peak_losses(peak_batch(peaks, dtype=torch.float64), torch.as_tensor(model))
+    for i, (o, p) in enumerate(zip(seen, peaks, strict=True)):
+        expected = [by_reference(o, p, m).loss for m in model[i]]
+        assert_allclose(l_pm[i], expected, rtol=1e-10, atol=1e-10)
 
 
 def test_in_float32_only_ties_differ(torch_device):

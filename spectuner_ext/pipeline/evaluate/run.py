@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...blas_threads import on_one_thread
 from ...errors import InputError, SpectunerError
 from .bench import Bench, Outcome
 from .calibration import ranked
@@ -20,7 +21,6 @@ from .methods import Method, methods_named
 from .pairs import Pair, facts_of
 from .proposers import Proposer, RandomProposer, identity_of
 from .store import Content, ResultStore
-from .threads import on_one_thread
 
 __all__ = ["PairSource", "Progress", "evaluate"]
 

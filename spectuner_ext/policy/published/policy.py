@@ -144,7 +144,7 @@ class PublishedPolicy:
         InputError
             If the species is unknown or has no line inside the windows, or a window has no beam.
         """
-        draws = self.sample_cases([case_of(observation, species, self.database)], n, [seed])
+        draws = self.sample_cases([case_of(observation, species, self.database, merge=False)], n, [seed])
         return np.asarray(draws[0])
 
     def log_prob(
@@ -176,7 +176,8 @@ class PublishedPolicy:
         InputError
             As for `sample`, or if the parameters are not rows of five finite numbers.
         """
-        return self.log_prob_case(case_of(observation, species, self.database), parameters, per_unit=per_unit)
+        case = case_of(observation, species, self.database, merge=False)
+        return self.log_prob_case(case, parameters, per_unit=per_unit)
 
     # ---------------------------------------------------------------- many
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,11 @@ class LineSource(Protocol):
         ...
 
     def select(
-        self, name: str, ranges: Sequence[tuple[float, float]] | None = None, *, hyperfine: str = "keep"
+        self,
+        name: str,
+        ranges: Sequence[tuple[float, float]] | None = None,
+        *,
+        hyperfine: Literal["keep", "merge"] = "keep",
     ) -> Transitions:
         """Lines of an entry in ranges of MHz."""
         ...
@@ -78,7 +82,11 @@ class SpeciesLibrary:
     ) -> None:
         wanted = database.species if species is None else tuple(species)
         self.frequency_range = (float(frequency_range[0]), float(frequency_range[1]))
-        found = [_merged(database, name, self.frequency_range) for name in wanted if n_rare(name) <= MAX_RARE]
+        found = [
+            database.select(name, [self.frequency_range], hyperfine="merge")
+            for name in wanted
+            if n_rare(name) <= MAX_RARE
+        ]
         self.transitions: tuple[Transitions, ...] = tuple(t for t in found if len(t))
         if not self.transitions:
             raise InputError(
@@ -265,11 +273,3 @@ class SpeciesLibrary:
             ),
             index,
         )
-
-
-def _merged(database: LineSource, name: str, frequency_range: tuple[float, float]) -> Transitions:
-    """Lines with unresolved hyperfine components as one; all components where a mean would pass its neighbour."""
-    try:
-        return database.select(name, [frequency_range], hyperfine="merge")
-    except InputError:
-        return database.select(name, [frequency_range])

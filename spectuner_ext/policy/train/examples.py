@@ -26,7 +26,7 @@ _SCENES_PER_EXAMPLE = 4
 
 
 def targets(scene: Scene, group: str | None, most: int) -> list[Member]:
-    """Members of a scene with a detectable line, of a group of species if one is named; the brightest `most`.
+    """Members of a scene with a detectable line, of a group of species if one is named; the first `most`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def targets(scene: Scene, group: str | None, most: int) -> list[Member]:
     most : int
     """
     fit = [m for m in scene.members if m.n_detectable > 0 and (group is None or m.group == group)]
-    return sorted(fit, key=lambda m: -m.peak_snr)[:most]
+    return fit[:most]
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...blas_threads import on_one_thread
 from ...errors import InputError
 from ..arrays import FloatArray, IntArray
 from ..labels import LabelGroups, label_groups
@@ -21,7 +22,6 @@ from .model import EvidenceModel, model_for
 from .repetitions import agreement_with, run_repetitions
 from .search import drop_orphans
 from .state import SearchState
-from .threads import on_one_thread
 from .trajectory import Trajectory, run_trajectory
 from .undetermined import STOPPED, left_undetermined
 

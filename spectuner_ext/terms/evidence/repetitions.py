@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
+from ...blas_threads import on_one_thread
 from ...errors import InputError
 from ..labels import LabelGroups
 from ..request import Request
@@ -22,7 +23,6 @@ from ..settings import AnalysisSettings
 from ..system import TermSystem
 from .model import EvidenceModel
 from .search import final_odds, objective
-from .threads import on_one_thread
 from .trajectory import Bias, Trajectory, run_trajectory
 
 __all__ = ["agreement_with", "consensus", "run_repetitions"]
