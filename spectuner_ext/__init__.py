@@ -26,6 +26,7 @@ _HOME = {
     "CubeMaps": "pipeline.cubes.maps",
     "FitFlag": "fitting",
     "FitResult": "fitting",
+    "FittingPolicy": "policy.policy",
     "LTEModel": "lte.model",
     "Levels": "terms",
     "LineDatabase": "spectroscopy",
@@ -58,6 +59,7 @@ __all__ = [
     "CubeMaps",
     "FitFlag",
     "FitResult",
+    "FittingPolicy",
     "LTEModel",
     "Levels",
     "LineDatabase",
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
     from .pipeline.products import read_products
     from .pipeline.simulate import simulate_observation
     from .pipeline.spectrum import fit_spectrum
+    from .policy.policy import FittingPolicy
     from .spectroscopy import LineDatabase, Transitions
     from .terms import AnalysisSettings, Levels, LineList, TermSystem
     from .terms.agents import agent_named

@@ -50,6 +50,24 @@ def database() -> Iterator["LineDatabase"]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def policy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a small policy network that has learnt nothing: its draws are all over the bounds."""
+    import torch
+
+    from spectuner_ext.policy.network import NetworkSettings, PolicyNetwork
+    from spectuner_ext.policy.tokens import TokenSettings
+    from spectuner_ext.policy.weights import save_network
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        tokens = TokenSettings(n_line=6, n_bin=64)
+        network = PolicyNetwork(
+            NetworkSettings(tokens=tokens, width=12, n_head=2, n_block=1, hidden=12, n_node=(17, 17, 33, 17))
+        )
+    return save_network(network, tmp_path_factory.mktemp("policy") / "random.safetensors", {"stage": "none"})
+
+
 def _need_shared_data() -> None:
     if not SHARED.is_dir():
         _unavailable(f"the development data is not beside the checkout: {SHARED}")

@@ -73,6 +73,7 @@ HEAVY = [
     "numba",
     "regions",
     "reproject",
+    "safetensors",
     "scipy.optimize",
     "spectral_cube",
     "specutils",

@@ -6,6 +6,7 @@ from typing import Any
 
 from spectuner_ext.errors import InputError
 from spectuner_ext.pipeline.trained_policy import POLICY, TrainedPolicy, trained_policy
+from spectuner_ext.spectroscopy import LineDatabase
 
 from .json_values import is_unset
 from .parameter import SPECTRA
@@ -51,7 +52,7 @@ class Networks:
         return lines
 
 
-def networks_of(values: Mapping[str, Any], data: str) -> Networks:
+def networks_of(values: Mapping[str, Any], data: str, database: LineDatabase) -> Networks:
     """Load the networks that a call asks for.
 
     Raises
@@ -67,8 +68,8 @@ def networks_of(values: Mapping[str, Any], data: str) -> Networks:
                 raise InputError(f"{name}: is for initial='policy'; add that, or leave {name} out")
     policy = posterior = None
     if by_policy:
-        policy = trained_policy(values["weights"] or None, values["device"], key="weights")
+        policy = trained_policy(values["weights"] or None, values["device"], database, key="weights")
     if data == SPECTRA and wanted != NO_POSTERIOR and (by_policy or not is_unset(wanted)):
         named = None if is_unset(wanted) else wanted
-        posterior = trained_policy(named, values["device"], key="posterior", shipped="posterior")
+        posterior = trained_policy(named, values["device"], database, key="posterior", shipped="posterior")
     return Networks(policy, posterior)

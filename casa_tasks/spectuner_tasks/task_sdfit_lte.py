@@ -93,8 +93,8 @@ def sdfit_lte(
     defaults = {p.name: p.default for p in SDFIT_LTE if p.data in ("", data)}
     log.info("##### Begin Task: sdfit_lte #####")
     try:
-        networks = networks_of(values, data)
         with open_catalogue(values["catalogue"]) as database:
+            networks = networks_of(values, data, database)
             if data == CUBES:
                 result = fit_cubes(given, values, defaults, database, outputs, networks, log)
             else:

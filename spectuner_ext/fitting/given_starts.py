@@ -1,7 +1,8 @@
 """Fits from given starts alone: all are screened, the best few that differ are followed, one of them to its end.
 
 For starts that someone drew with the data in mind, such as a trained network. Nothing is drawn here, so that a fit
-costs what its starts need, and finds nothing that none of them leads to.
+costs what its starts need, and finds nothing that none of them leads to. A peak-matching fit takes the chi2 minimum
+below its best start for one more; where chi2 describes the data there, it follows nothing else.
 """
 
 from typing import cast
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..observation.cubes.block import SpectrumBlock
-from . import levmar, objective
+from . import levmar, objective, search_kernel
 from .batch import peak_descent, pixel, pixel_peaks, simplex
+from .batch.descent import descend
 from .batch.peak_search import PeakSearch, pm_losses
 from .batch.problem import BatchProblem
 from .local import solve_levmar
@@ -37,6 +39,8 @@ _NEAR = peak_descent.Steps(3.0, 0.02, 0.05)
 _APART = 0.02
 """Starts closer than this fraction of the box in all variables lead to the same minimum."""
 _RTOL, _RTOL_SHORT = 3e-5, 1e-3
+_DESCRIBED = 5.0
+"""Standard deviations that chi2 may exceed its expectation by."""
 _GAIN = 1e-3
 """The loss is ragged at this relative level: a round that gains less was the last one."""
 
@@ -61,19 +65,39 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
         screened, losses = problem.screen(starts)
         return _levmar_from(problem, distinct(screened, losses, N_FOLLOWED, width))
     losses = problem.losses(starts)
-    rows = distinct_rows(starts, losses, N_FOLLOWED, width, _APART)
-    if not rows.size:
+    best = int(np.argmin(losses))
+    if not np.isfinite(losses[best]):
         return Solution(starts[0], float("inf"), Status.FAILED, "no start has a finite loss")
+    end, chi2 = _chi2_descent(problem, starts[best])
+    value = problem.loss(end)
+    described = value < losses[best] and _is_described(chi2, problem.n_data)
+    starts, losses = np.vstack([starts, end]), np.append(losses, value)
+    rows = distinct_rows(starts, losses, 1 if described else N_FOLLOWED, width, _APART)
     count = np.zeros(1, dtype=np.int64)
-    fit, buf, work = problem.fit, problem._buffers, cast(PeakWork, problem._peak_work)
     x = np.empty(problem.n_free)
     loss, reason = _follow(
-        starts[rows], losses[rows], problem.lower, problem.upper, fit, buf, problem.peaks, work, x, count
-    )
+        starts[rows], losses[rows], problem.lower, problem.upper, problem.fit, problem._buffers, problem.peaks,
+        cast(PeakWork, problem._peak_work), x, count,
+    )  # fmt: skip
     problem.n_evaluations += int(count[0])
-    message = f"{rows.size} of {starts.shape[0]} starts followed"
+    message = f"{rows.size} of {len(starts) - 1} starts followed"
     found = Solution(x, loss, _STATUS[reason], message, np.minimum.accumulate([losses.min(), loss]))
     return cancelled(found) if problem.cancelled(loss) else found
+
+
+def _chi2_descent(problem: Problem, x: FloatArray) -> tuple[FloatArray, float]:
+    """End of a descent on chi2, whatever the loss of the problem, and chi2 there."""
+    state = levmar.start(np.array(x))
+    search_kernel.levmar_chi2(
+        state, problem.lower, problem.upper, problem.fit, problem._buffers, levmar.Options(max_evaluations=50)
+    )
+    problem.n_evaluations += int(state.numbers[4])
+    return state.x, float(state.numbers[2])
+
+
+def _is_described(chi2: float, n_data: int) -> bool:
+    """Whether chi2 is about what noise alone would make it."""
+    return bool(chi2 < n_data + _DESCRIBED * np.sqrt(2.0 * n_data))
 
 
 _STATUS = {
@@ -150,6 +174,14 @@ def follow_pixels(
     """
     draws = np.clip(draws, limits[0][:, None], limits[1][:, None])
     losses = pm_losses(problem, block, sigma, draws)
+    best = np.argmin(losses, axis=1)
+    below = descend(
+        problem, block, sigma, draws[np.arange(len(draws)), best][:, None], limits=limits, max_evaluations=50
+    )
+    end = np.where(np.isfinite(below.chi2)[:, None], below.x, np.nan)[:, None]
+    value = pm_losses(problem, block, sigma, end)
+    lower = value[:, 0] < losses.min(axis=1)
+    draws, losses = np.concatenate([draws, end], axis=1), np.concatenate([losses, value], axis=1)
     starts, values = distinct_draws(draws, losses, problem.upper - problem.lower)
     fit = pixel.own_arrays(problem.fit)
     buf = objective.buffers(fit)
@@ -158,13 +190,15 @@ def follow_pixels(
     n = block.n_pixel
     x, loss = np.full((n, problem.n_free), np.nan), np.full(n, np.inf)
     reason = np.full(n, levmar.BAD_START)
-    spent = np.isfinite(losses).sum(axis=1).astype(np.int64)
+    spent = np.isfinite(losses).sum(axis=1) + below.n_evaluations
     for i in range(n):
         known = np.isfinite(values[i])
         if not known.any():
             continue
         own = np.array(sigma[i], dtype=np.float64)
-        pixel.load(block.value[i], block.good[i], own, block.continuum[i], problem.cmb, fit)
+        used = pixel.load(block.value[i], block.good[i], own, block.continuum[i], problem.cmb, fit)
+        if lower[i] and _is_described(below.chi2[i], used):
+            known[1:] = False
         n_span = pixel_peaks.load_peaks(
             fit, own, problem.noise_factor, problem.clip_negative, nothing, peaks, spare
         )
@@ -196,7 +230,7 @@ def _follow(
     best = float(losses[first])
     x[:] = starts[first]
     reason = levmar.CONVERGED
-    for start, loss in zip(starts, losses, strict=True):
+    for start, loss in zip(starts, losses, strict=True) if len(starts) > 1 else ():
         left = limit - int(count[0])
         if left < 2 * active.size + 3:
             break

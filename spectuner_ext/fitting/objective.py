@@ -267,7 +267,9 @@ def _cross(c, d, work, jacobian, weight, block):  # type: ignore[no-untyped-def]
             met = True
             for k in range(5):
                 for m in range(5):
-                    block[5 * k + m] += _weighted_product(jacobian[c, k, a:b], jacobian[d, m, a:b], weight[a:b])
+                    block[5 * k + m] += _weighted_product(
+                        jacobian[c, k, a:b], jacobian[d, m, a:b], weight[a:b]
+                    )
         if work.intervals[c, i, 1] <= work.intervals[d, j, 1]:
             i += 1
         else:

@@ -109,9 +109,7 @@ def make_work(n_channel: int, n_window: int = 1, n_observed: int = 0) -> PeakWor
 
 
 @njit(inline="always", nogil=True, cache=True, _nrt=False)
-def _find_tops(
-    x: FloatArray, n: int, top: IntArray, left_base: IntArray, right_base: IntArray
-) -> int:
+def _find_tops(x: FloatArray, n: int, top: IntArray, left_base: IntArray, right_base: IntArray) -> int:
     """Local maxima of `x`, flat ones at their middle, with the two end channels counted as maxima.
 
     Fills `top`, and the valley to the left of each: the last channel of its floor in `left_base`, which a walk to

@@ -189,7 +189,12 @@ def _isolation(
 def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> tuple[float, int]:
     """Sum of l_k over the overlaps of observed and model spans, and how many observed ones; marks both of each."""
     nu, t_o, use, weight = data.nu, data.data, data.use, data.weight
-    o_start, p_start, observed_hit, span_hit = data.span_start, work.span_start, work.observed_hit, work.span_hit
+    o_start, p_start, observed_hit, span_hit = (
+        data.span_start,
+        work.span_start,
+        work.observed_hit,
+        work.span_hit,
+    )
     o_left, o_right, o_first, o_last = data.span_left, data.span_right, data.span_first, data.span_last
     p_left, p_right, p_first, p_last = work.span_left, work.span_right, work.span_first, work.span_last
     total, n_matched = 0.0, 0
@@ -226,7 +231,12 @@ def _match_loss(model: FloatArray, data: PeakData, work: PeakWork) -> tuple[floa
 def _absent_loss(model: FloatArray, data: PeakData, work: PeakWork) -> float:
     """Sum over the model spans that meet no observed one, kept in `work.span_error`."""
     nu, t_o, use, weight, threshold = data.nu, data.data, data.use, data.weight, data.threshold
-    window_start, o_start, o_left, o_right = data.window_start, data.span_start, data.span_left, data.span_right
+    window_start, o_start, o_left, o_right = (
+        data.window_start,
+        data.span_start,
+        data.span_left,
+        data.span_right,
+    )
     p_start, span_hit, span_error = work.span_start, work.span_hit, work.span_error
     p_left, p_right, p_first, p_last = work.span_left, work.span_right, work.span_first, work.span_last
     total = 0.0

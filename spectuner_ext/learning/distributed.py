@@ -4,6 +4,7 @@ Started by ``torchrun``, whose environment names the processes; without it there
 leaves things as they are.
 """
 
+import importlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -131,6 +132,9 @@ def processes(device: str | torch.device = "auto", *, timeout_s: float = 1800.0)
         chosen = choose_device(f"cuda:{int(os.environ.get('LOCAL_RANK', rank))}")
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    # Making an optimiser loads this module, whose default arguments hold on to a process group that is there by then:
+    # its threads would outlive destroy_process_group and now and then abort the process at its very end.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group(
         "nccl" if chosen.type == "cuda" else "gloo",
         rank=rank,

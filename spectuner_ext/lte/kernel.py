@@ -203,55 +203,66 @@ def _wide_channel(low, high, middle_of_lines, steepness, begin, end, channel, de
     extent_low, extent_high = middle_of_lines
     line, span, order = work.line, work.span, work.order
     pos, tau, s_v, s_w, s_t = work.pos, work.tau, work.s_v, work.s_w, work.s_t
-    n_node = np.uint64(_LAST_RULE)
+    transmitted = work.absorbed
     left = max(low, extent_low)
     width = max(min(high, extent_high) - left, 0.0)
     n_panel = max(int(np.ceil(width * steepness / _PANEL)), 1)
     half = 0.5 * width / n_panel
     share = width / (n_panel * (high - low))  # outside the lines' extent there is no opacity
     sum_a, sum_n, sum_t, sum_w, sum_v = 0.0, 0.0, 0.0, 0.0, 0.0
-    for p in range(n_panel):
-        middle = left + (2 * p + 1) * half
-        for k in range(n_node):
-            pos[k] = middle + half * _NODES[_LAST_RULE, k]
-            tau[k] = 0.0
-            if derivatives:
-                s_v[k] = 0.0
-                s_w[k] = 0.0
-                s_t[k] = 0.0
+    panel = 0
+    while panel < n_panel:
+        last_panel = min(panel + BUFFER // _LAST_RULE, n_panel)
+        n = np.uint64((last_panel - panel) * _LAST_RULE)
+        at = 0
+        for p in range(panel, last_panel):
+            middle = left + (2 * p + 1) * half
+            for k in range(_LAST_RULE):
+                pos[at] = middle + half * _NODES[_LAST_RULE, k]
+                at += 1
+        for i in range(n):
+            tau[i] = 0.0
+        if derivatives:
+            for i in range(n):
+                s_v[i] = 0.0
+                s_w[i] = 0.0
+                s_t[i] = 0.0
         for j in range(begin, end):
-            i = order[j]
-            if channel < span[i, 0] or channel >= span[i, 1]:
+            m = order[j]
+            if channel < span[m, 0] or channel >= span[m, 1]:
                 continue
-            mu, scale, tau_0, slope = line[0, i], line[1, i], line[2, i], line[3, i]
+            mu, scale, tau_0, slope = line[0, m], line[1, m], line[2, m], line[3, m]
             if derivatives:
-                for k in range(n_node):
-                    x = (pos[k] - mu) * scale
+                for i in range(n):
+                    x = (pos[i] - mu) * scale
                     t = tau_0 * exp_negative(-0.5 * x * x)
-                    tau[k] += t
-                    s_v[k] += t * x
-                    s_w[k] += t * x * x
-                    s_t[k] += t * slope
+                    tau[i] += t
+                    s_v[i] += t * x
+                    s_w[i] += t * x * x
+                    s_t[i] += t * slope
             else:
-                for k in range(n_node):
-                    x = (pos[k] - mu) * scale
-                    tau[k] += tau_0 * exp_negative(-0.5 * x * x)
-        for k in range(n_node):
-            absorbed, transmitted = absorbed_fraction(tau[k])
-            pos[k] = absorbed
-            if derivatives:
-                s_v[k] *= transmitted
-                s_w[k] *= transmitted
-                s_t[k] *= transmitted
-                tau[k] *= transmitted
-        for k in range(n_node):
-            w = share * _WEIGHTS[_LAST_RULE, k]
-            sum_a += w * pos[k]
-            if derivatives:
-                sum_n += w * tau[k]
-                sum_t += w * s_t[k]
-                sum_w += w * s_w[k]
-                sum_v += w * s_v[k]
+                for i in range(n):
+                    x = (pos[i] - mu) * scale
+                    t = tau_0 * exp_negative(-0.5 * x * x)
+                    tau[i] += t
+                    s_t[i] = t  # kept, so that it is rounded as it is with derivatives
+        for i in range(n):
+            gone, rest = absorbed_fraction(tau[i])
+            pos[i] = gone
+            transmitted[i] = rest
+        at = 0
+        for _ in range(panel, last_panel):
+            for k in range(_LAST_RULE):
+                w = share * _WEIGHTS[_LAST_RULE, k]
+                sum_a += w * pos[at]
+                if derivatives:
+                    w *= transmitted[at]
+                    sum_n += w * tau[at]
+                    sum_t += w * s_t[at]
+                    sum_w += w * s_w[at]
+                    sum_v += w * s_v[at]
+                at += 1
+        panel = last_panel
     return sum_a, sum_n, sum_t, sum_w, sum_v
 
 
@@ -334,9 +345,8 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
             n = row * np.uint64(n_node)
             base = np.uint64(chunk)
             for i in range(n_channel):
-                c = base + i
-                absorbed[i] = 0.5 * (highs[c] - lows[c])
-                tau[i] = 0.5 * (highs[c] + lows[c]) if average else nus[c]
+                absorbed[i] = 0.5 * (highs[base + i] - lows[base + i])
+                tau[i] = 0.5 * (highs[base + i] + lows[base + i]) if average else nus[base + i]
             for i in range(n_channel, row):
                 absorbed[i] = 0.0
                 tau[i] = nu_mid
@@ -427,28 +437,21 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
                     for i in range(row):
                         absorbed[i] += w * absorbed[at + i]
             for i in range(n_channel):
-                c = base + i
-                nu = nus[c]
+                nu = nus[base + i]
                 if beam_2 > 0.0:
                     ratio = grid.beam_constant[window] + beam_2 / (nu * nu)
                     dilution = 1.0 / (eta + (1.0 - eta) * ratio)
-                contrast = planck + planck_nu * (nu - nu_mid) - backgrounds[c]
+                contrast = planck + planck_nu * (nu - nu_mid) - backgrounds[base + i]
                 bright = eta * dilution * contrast
-                model[c] += bright * absorbed[i]
+                model[base + i] += bright * absorbed[i]
                 if derivatives:
-                    # the five derivatives, in the place of what they are made of
                     width = s_w[i] - tau[i]
                     warming = planck_t + planck_t_nu * (nu - nu_mid)
-                    s_t[i] = eta * dilution * warming * absorbed[i] + bright * s_t[i]
-                    absorbed[i] = ratio * dilution * dilution * contrast * absorbed[i]
-                    tau[i] = bright * tau[i]
-                    s_w[i] = bright * width
-                    s_v[i] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
-            if derivatives:
-                for r, values in enumerate((absorbed, s_t, tau, s_w, s_v)):
-                    row_of = jacobian[r]
-                    for i in range(n_channel):
-                        row_of[base + i] = values[i]
+                    jacobian[0, base + i] = ratio * dilution * dilution * contrast * absorbed[i]
+                    jacobian[1, base + i] = eta * dilution * warming * absorbed[i] + bright * s_t[i]
+                    jacobian[2, base + i] = bright * tau[i]
+                    jacobian[3, base + i] = bright * width
+                    jacobian[4, base + i] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
             chunk = stop
         begin = end
     work.count[index] = count

@@ -10,15 +10,16 @@ from ..errors import InputError
 from ..fitting import Problem, Solution
 from ..fitting.given_starts import solve_given
 from ..fitting.posterior import Posterior
+from ..lte.model import line_ranges
 from ..observation.observation import Observation
-from ..policy.case import Case
-from ..policy.tokens import CandidateLines
+from ..policy.case import Case, case_of
+from ..spectroscopy import LineDatabase
 from ..spectroscopy.transitions import Transitions
 from .policy_draws import fit_vectors
 from .request import Component
 from .trained_policy import TrainedPolicy, draw_seed
 
-__all__ = ["N_POSTERIOR", "PolicySearch", "check_lines", "posteriors_of"]
+__all__ = ["N_INIT", "N_POSTERIOR", "PolicySearch", "lines_read", "posteriors_of"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,21 +33,43 @@ _PROPOSALS, _POSTERIOR = 0, 1
 """Streams of random numbers."""
 
 
-def check_lines(observation: Observation, transitions: Sequence[Transitions]) -> None:
-    """Refuse species of which a policy would have nothing to read.
+def lines_read(
+    trained: TrainedPolicy,
+    observation: Observation,
+    transitions: Sequence[Transitions],
+    database: LineDatabase,
+) -> list[Transitions]:
+    """Lines of each species as a policy reads them.
+
+    Parameters
+    ----------
+    trained : TrainedPolicy
+    observation : Observation
+    transitions : sequence of Transitions
+        As they are fitted: hyperfine components that no line resolves are one.
+    database : LineDatabase
 
     Raises
     ------
     InputError
+        If the policy cannot read a species: none of its lines is within 12 km/s of the windows, for instance.
     """
-    for lines in transitions:
+    engine = trained.policy.engine
+    found = []
+    for fitted in transitions:
         try:
-            CandidateLines.of(observation, lines)
+            if engine.merges_hyperfine:
+                lines = fitted
+                engine.read(Case(observation, lines))
+            else:
+                lines = database.select(fitted.species, line_ranges(observation))
+                engine.read(case_of(observation, lines, None))
         except InputError as error:
             raise InputError(
-                f"initial: no line of {lines.species} lies within 12 km/s of the windows, and a policy reads the "
-                "spectrum around lines; leave out initial='policy'"
+                f"initial: the policy cannot read {fitted.species} in these data: {error}; leave out initial='policy'"
             ) from error
+        found.append(lines)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +81,7 @@ class PolicySearch:
     trained : TrainedPolicy
     observation : Observation
     transitions : sequence of Transitions
-        Of each species.
+        Of each species, see `lines_read`.
     solve : callable, optional
         Solver that gets the draws as its starts; by default a few of them are followed (`solve_given`).
     n : int

@@ -20,7 +20,7 @@ from ..spectroscopy import LineDatabase
 from .joint import Search, fit_together, without_guess, without_undetected
 from .judgement import judge
 from .policy_draws import check_known
-from .policy_search import N_INIT, PolicySearch, check_lines, posteriors_of
+from .policy_search import N_INIT, PolicySearch, lines_read, posteriors_of
 from .request import (
     Component,
     components_for,
@@ -138,7 +138,7 @@ def fit_spectrum(
     if ninit is not None and ninit < 1:
         raise InputError(f"ninit: needs at least 1 draw, got {ninit}")
     solver = solver_named(optimizer)
-    guesses, trained, calibrated = _networks(initial, policy, posterior, device)
+    guesses, trained, calibrated = _networks(initial, policy, posterior, device, database)
     resolved = resolved_names(species, database)
     asked = components_for(
         observation,
@@ -155,8 +155,8 @@ def fit_spectrum(
     second: Search = _without_starts
     if trained is not None:
         check_known(asked)
-        check_lines(observation, transitions)
-        second = PolicySearch(trained, observation, transitions, n=ninit or N_INIT, seed=seed)
+        read = lines_read(trained, observation, transitions, database)
+        second = PolicySearch(trained, observation, read, n=ninit or N_INIT, seed=seed)
         search = second if optimizer == "auto" else replace(second, solve=solver)
     peaks = build_peak_data(
         observation,
@@ -168,6 +168,7 @@ def fit_spectrum(
         reach=line_reach(transitions) if missed_penalty > 0 else None,
     )
     tied = ties_between(asked, species, resolved, ties)
+    known = [] if calibrated is None else lines_read(calibrated, observation, transitions, database)
     watch = Watch(progress)
     model = LTEModel.bind(observation, transitions, margin=margin)
     streams = np.random.default_rng(seed).spawn(len(species) + 1)
@@ -220,13 +221,17 @@ def fit_spectrum(
         )
     if calibrated is not None and result.status != Status.CANCELLED:
         watch.stage = "posterior"
-        found = posteriors_of(calibrated, observation, transitions, resolved, seed)
+        found = posteriors_of(calibrated, observation, known, resolved, seed)
         result = replace(result, posterior=found)
     return result
 
 
 def _networks(
-    initial: Mapping[str, object] | Table | str | None, policy: Any, posterior: Any, device: str
+    initial: Mapping[str, object] | Table | str | None,
+    policy: Any,
+    posterior: Any,
+    device: str,
+    database: LineDatabase,
 ) -> tuple[Mapping[str, object] | Table | None, TrainedPolicy | None, TrainedPolicy | None]:
     """Guesses of the user, and the networks for starts and for the posterior.
 
@@ -239,13 +244,13 @@ def _networks(
         raise InputError(f"initial: needs a mapping, a table of results, or 'policy', got {initial!r}")
     if policy is not None and not by_policy:
         raise InputError("policy: is for initial='policy'; add that, or leave policy out")
-    trained = trained_policy(policy, device) if by_policy else None
+    trained = trained_policy(policy, device, database) if by_policy else None
     if posterior is None:
         posterior = by_policy
     calibrated = None
     if posterior is not False:
         given = None if posterior is True else posterior
-        calibrated = trained_policy(given, device, key="posterior", shipped="posterior")
+        calibrated = trained_policy(given, device, database, key="posterior", shipped="posterior")
     guesses = None if isinstance(initial, str) else initial
     return guesses, trained, calibrated
 

@@ -13,6 +13,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..policy.policy import FittingPolicy
+    from ..spectroscopy import LineDatabase
 
 __all__ = ["POLICY", "TrainedPolicy", "draw_seed", "trained_policy"]
 
@@ -44,6 +45,7 @@ class TrainedPolicy:
 def trained_policy(
     policy: "TrainedPolicy | FittingPolicy | str | PathLike[str] | None" = None,
     device: str = "cpu",
+    database: "LineDatabase | None" = None,
     *,
     key: str = "policy",
     shipped: str = "proposal",
@@ -56,6 +58,8 @@ def trained_policy(
         None takes the weights named `shipped` that come with the package; their names are taken too.
     device : str
         Where weights are loaded to.
+    database : LineDatabase, optional
+        That the weights must fit.
     key : str
         Name of the argument, for errors.
     shipped : str
@@ -84,7 +88,7 @@ def trained_policy(
     name = shipped if policy is None else str(policy)
     file = SHIPPED.get(name, Path(name).expanduser())
     try:
-        loaded = FittingPolicy.load(file, device=device)
+        loaded = FittingPolicy.load(file, database=database, device=device)
     except InputError as error:
         text = str(error)
         raise InputError(
@@ -112,8 +116,12 @@ def _device_of(policy: "FittingPolicy") -> str:
 def _digest_of(policy: "FittingPolicy") -> str:
     """Digest of all numbers of a network, in the order of their names."""
     digest = hashlib.sha256()
-    engine: Any = policy.engine
-    for name, value in sorted(engine.network.state_dict().items()):
+    network: Any = getattr(policy.engine, "network", None)
+    if network is None:
+        raise InputError(
+            "policy: of weights in this format, give the path; a loaded policy cannot be recorded"
+        )
+    for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .case import Case
+from .case import LOWER, UPPER, Case
 from .network import PolicyNetwork
 from .threads import one_thread
 from .tokens import Tokens, collate, tokens_of
@@ -58,7 +58,8 @@ class CompactEngine:
                 batch = as_tensors(tokens[i : i + step], self.device)
                 drawn = self.network.sample(batch, torch.from_numpy(z[i : i + step]).to(self.device))
                 parts.append(drawn.cpu().numpy().astype(np.float64))
-        return np.concatenate(parts)
+        # in single precision the bounds themselves are rounded
+        return np.clip(np.concatenate(parts), LOWER, UPPER)
 
     def log_prob(self, tokens: Sequence[Tokens], x: FloatArray) -> FloatArray:
         """Logarithm of the density at parameters x (n_case, n, 5): (n_case, n)."""

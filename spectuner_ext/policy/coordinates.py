@@ -59,11 +59,11 @@ def to_parameters(u: Tensor) -> Tensor:
     """Parameters log10 eta, T_ex, log10 N_tot, log10 FWHM, v_off (..., 5) at coordinates u (..., 5)."""
     product = _place(u[..., 3], PRODUCT)
     low, width = _eta_range(product)
-    eta = low + u[..., 4] * width
+    eta = (low + u[..., 4] * width).clamp(*_ETA)
     return torch.stack(
         [
             eta,
-            10.0 ** _place(u[..., 2], _LOG_T),
+            (10.0 ** _place(u[..., 2], _LOG_T)).clamp(*_T_EX),
             (product - eta).clamp(*_N_TOT),
             _place(u[..., 1], _FWHM),
             _place(u[..., 0], _V_OFF),

@@ -138,7 +138,7 @@ class Votes(nn.Module):
         away = (nodes - asked[..., None]) / _VOTE  # (b, n, line, node)
         hidden = absent[:, None, :, None]
         weight = torch.softmax(self.weight(lines).masked_fill(hidden, -torch.inf), dim=2)
-        at, above = weight.transpose(2, 3).split(self.n_vote, dim=2)
+        at, above = weight.transpose(2, 3).chunk(2, dim=2)
         votes = torch.cat(
             [
                 at @ (1.0 - away.abs()).clamp(min=0.0),
@@ -281,11 +281,12 @@ class Decoder(nn.Module):
         depth, contrast = _at_temperature(read, log_t)
         asked = 15.0 + brightness - (depth + contrast - log_fwhm[..., None])
         expected = depth + contrast
+        strongest = expected.masked_fill(read.absent[:, None], -torch.inf).amax(dim=-1, keepdim=True)
         feature = torch.cat(
             [
                 compressed(mean),
                 seen[..., :1],
-                (expected - expected.amax(dim=-1, keepdim=True)).clamp(-6.0, 0.0)[..., None] / 3.0,
+                (expected - strongest).clamp(-6.0, 0.0)[..., None] / 3.0,
                 (contrast - brightness).clamp(-3.0, 3.0)[..., None],
             ],
             dim=-1,

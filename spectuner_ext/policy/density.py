@@ -57,7 +57,9 @@ def inverse(logits: Tensor, z: Tensor) -> Tensor:
     height, mass = _nodes(logits)
     n_bin = mass.shape[-1]
     total = mass.cumsum(dim=-1)
-    # rounding may leave the last sum a little below one
+    # rounding may leave the last sum a little below one; a number beyond it would fall into an end without density
+    most = total[..., -1]
+    z = torch.minimum(z, torch.nextafter(most, torch.zeros_like(most)))
     index = torch.searchsorted(total, z[..., None].contiguous(), right=True).clamp(max=n_bin - 1)
     below = (total.gather(-1, index) - mass.gather(-1, index))[..., 0]
     left, right = height.gather(-1, index)[..., 0], height.gather(-1, index + 1)[..., 0]

@@ -46,21 +46,27 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         """Check that the pieces fit together."""
-        before = (self.tokens.half_width - _V_OFF) * self.n_patch / (2.0 * self.tokens.half_width)
-        if self.tokens.n_bin % self.n_patch or abs(before - round(before)) > 1e-9:
+        tokens = self.tokens
+        for name, value in (
+            ("n_line", tokens.n_line),
+            ("n_bin", tokens.n_bin),
+            *((name, getattr(self, name)) for name in ("n_patch", "width", "n_head", "n_block", "hidden")),
+        ):
+            if value < 1:
+                raise InputError(f"{name}: needs at least 1, got {value}")
+        if tokens.half_width < 2.0 * _V_OFF:
+            raise InputError(f"half_width: needs {2.0 * _V_OFF:g} km/s or more, got {tokens.half_width:g}")
+        before = (tokens.half_width - _V_OFF) * self.n_patch / (2.0 * tokens.half_width)
+        if tokens.n_bin % self.n_patch or abs(before - round(before)) > 1e-9:
             raise InputError(
-                f"n_patch: {self.n_patch} patches do not divide {self.tokens.n_bin} bins, or none of them begins at "
-                f"-{_V_OFF:g} km/s; +-{self.tokens.half_width:g} km/s are read"
-            )
-        if self.tokens.half_width < 2.0 * _V_OFF:
-            raise InputError(
-                f"half_width: needs {2.0 * _V_OFF:g} km/s or more, got {self.tokens.half_width:g}"
+                f"n_patch: {self.n_patch} patches do not divide {tokens.n_bin} bins, or none of them begins at "
+                f"-{_V_OFF:g} km/s; +-{tokens.half_width:g} km/s are read"
             )
         for name in ("width", "hidden"):
             if getattr(self, name) % self.n_head:
                 raise InputError(f"{name}: {getattr(self, name)} cannot be divided among {self.n_head} heads")
-        if self.n_block < 1 or min(self.n_node) < 2:
-            raise InputError("n_block and n_node: needs at least one block, and two nodes of every density")
+        if len(self.n_node) != 4 or min(self.n_node) < 2:
+            raise InputError(f"n_node: needs two nodes or more of each of four densities, got {self.n_node}")
 
 
 class PolicyNetwork(nn.Module):

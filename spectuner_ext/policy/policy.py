@@ -105,7 +105,8 @@ class FittingPolicy:
         if zipfile.is_zipfile(file):
             from .published.policy import PublishedPolicy
 
-            published = PublishedPolicy.load(file, database=database, device=where)
+            columns = database if isinstance(database, LineDatabase) else None
+            published = PublishedPolicy.load(file, database=columns, device=where)
             return cls(_PublishedEngine(published), database, {"format": "Spectuner-D1"})
         network, notes = load_network(file)
         return cls(CompactEngine(network, where), database, notes)
@@ -127,7 +128,8 @@ class FittingPolicy:
         SpeciesError
             If the catalogue does not know the species.
         """
-        return case_of(observation, species, self.database, merge=self.engine.merges_hyperfine)
+        database = None if isinstance(species, Transitions) else self.database
+        return case_of(observation, species, database, merge=self.engine.merges_hyperfine)
 
     def sample(
         self, observation: Observation, species: str | Transitions, n: int = 50, seed: int = 0
@@ -141,7 +143,7 @@ class FittingPolicy:
         SpeciesError
             If the catalogue does not know the species.
         """
-        return self.sample_cases([self.case(observation, species)], n, [seed])[0]
+        return np.asarray(self.sample_cases([self.case(observation, species)], n, [seed])[0])
 
     def log_prob(
         self, observation: Observation, species: str | Transitions, parameters: ArrayLike
@@ -168,7 +170,7 @@ class FittingPolicy:
             raise InputError(
                 f"parameters: row {row}, {x[row]}, is outside the bounds {LOWER} to {UPPER} that the network knows"
             )
-        return self.log_prob_cases([self.case(observation, species)], x[None])[0]
+        return np.asarray(self.log_prob_cases([self.case(observation, species)], x[None])[0])
 
     def sample_cases(self, cases: Sequence[Case], n: int, seeds: Sequence[int]) -> FloatArray:
         """Draw parameters for several cases, (n_case, n, 5)."""
@@ -176,13 +178,22 @@ class FittingPolicy:
             raise InputError(f"n: at least one draw is needed, got {n}")
         if len(seeds) != len(cases):
             raise InputError(f"seeds: {len(cases)} cases need as many seeds, got {len(seeds)}")
+        if any(seed < 0 for seed in seeds):
+            raise InputError(f"seed: needs an integer from 0 on, got {min(seeds)}")
         if not cases:
             return np.empty((0, n, LOWER.size))
         return self.engine.sample([self.engine.read(c) for c in cases], n, seeds)
 
     def log_prob_cases(self, cases: Sequence[Case], x: FloatArray) -> FloatArray:
         """Logarithm of the density at parameters x (n_case, n, 5): (n_case, n)."""
-        return self.engine.log_prob([self.engine.read(c) for c in cases], np.asarray(x, dtype=np.float64))
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 3 or x.shape[0] != len(cases) or x.shape[2] != LOWER.size:
+            raise InputError(
+                f"x: {len(cases)} cases need parameters of shape ({len(cases)}, n, 5), got {x.shape}"
+            )
+        if x.size == 0:
+            return np.empty(x.shape[:2])
+        return self.engine.log_prob([self.engine.read(c) for c in cases], x)
 
 
 class _PublishedEngine:

@@ -158,6 +158,11 @@ class CandidateLines:
             Brightness that the gas sees behind it, in the middle of each window.
         channels : Channels
         settings : TokenSettings
+
+        Raises
+        ------
+        InputError
+            If no window with a line has a positive noise.
         """
         usable = np.isfinite(sigma) & (sigma > 0)
         safe = np.where(usable, sigma, 1.0)
@@ -176,7 +181,9 @@ class CandidateLines:
         row = choose_lines(brightness, settings.n_line)
         row = row[usable[self.window[row]]]
         if row.size == 0:
-            row = choose_lines(self.depth, 1)
+            raise InputError(
+                "sigma: no window with a line of the species has a positive noise; a policy needs the noise"
+            )
         profile, covered = np.empty((2, row.size, settings.n_bin), dtype=np.float32)
         window = self.window[row]
         read_profiles(

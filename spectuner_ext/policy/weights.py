@@ -71,10 +71,11 @@ def load_network(path: str | PathLike[str]) -> tuple[PolicyNetwork, dict[str, An
             f"weights: {path} is of the format {header.get('format')!r}; this version reads {FORMAT!r}"
         )
     try:
-        network = PolicyNetwork(_settings(json.loads(header["settings"])))
-        notes = json.loads(header.get("notes", "{}"))
+        with torch.random.fork_rng(devices=()):  # random weights that are overwritten at once
+            network = PolicyNetwork(_settings(json.loads(header["settings"])))
+        notes = dict(json.loads(header.get("notes", "{}")).items())
         network.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"weights: {path} does not hold the network that it describes: {error}") from error
     broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:

@@ -107,6 +107,12 @@ def test_what_processes_tell_each_other(found):
         assert said["collect"] == [["", 0], ["xxx", 1]]
 
 
+def test_no_thread_of_the_processes_outlives_them(found):
+    """One that does may abort the interpreter while it shuts down."""
+    for said in found[:2]:
+        assert not [name for name in said["threads"] if "gloo" in name]
+
+
 def test_one_process_talks_to_itself(found):
     said = found[2]
     assert said["gather"] == {"a": [0], "b": [10.5]}

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...observation.cubes.block import SpectrumBlock
 from ...lte.arrays import copy
+from ...observation.cubes.block import SpectrumBlock
 from .. import levmar, objective
 from .bank import BY_COLUMN, BY_FILLING_FACTOR, NO_SCALE, Bank, screen
 from .pixel import load, own_arrays

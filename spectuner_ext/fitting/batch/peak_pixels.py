@@ -22,9 +22,9 @@ __all__ = ["Pixels", "losses_of_all", "matched_of_all", "polish_all", "search_al
 FloatArray = NDArray[np.float64]
 
 _NEAR = Steps(3.0, 0.02, 0.05)
-_RTOL = 3e-5
-_GAIN = 1e-3
-"""The loss is ragged at this relative level: a round that gains less was the last one."""
+_RTOL, _GAIN = 3e-5, 1e-3
+"""Spread of the losses over a simplex at which a round ends, and what one must gain to be followed by another; both
+relative to the loss, which is ragged at about this level."""
 _PER_VARIABLE = 200
 """Spectra of a round for each of its variables, at most."""
 

@@ -119,7 +119,7 @@ def search_pm(
         index = problem.space.layout.index
         peak_pixels.polish_all(
             pixels, np.flatnonzero(ended), index, max_evaluations, *bench, x, loss, reason, count
-        )
+        )  # fmt: skip
     else:
         reason[ended] = levmar.CONVERGED
     return PeakSearch(x, loss, reason, count)
@@ -210,14 +210,17 @@ def _pixels(
 ) -> Pixels:
     """A block as compiled code takes it."""
     shape = (block.n_pixel, problem.n_free)
-    bounds = limits or (problem.lower, problem.upper)
+    lower, upper = (
+        np.ascontiguousarray(np.broadcast_to(b, shape)) for b in limits or (problem.lower, problem.upper)
+    )
     return Pixels(
         block.value,
         block.good,
         np.ascontiguousarray(sigma, dtype=np.float64),
         block.continuum,
         problem.cmb,
-        *(np.ascontiguousarray(np.broadcast_to(b, shape)) for b in bounds),
+        lower,
+        upper,
         problem.noise_factor,
         problem.clip_negative,
         np.zeros(problem.fit.grid.nu.size),

@@ -170,7 +170,7 @@ def fit_cube(
     if not by_policy and (policy is not None or policy_every != 1):
         name = "policy" if policy is not None else "policy_every"
         raise InputError(f"{name}: is for initial='policy'; add that, or leave {name} out")
-    trained = trained_policy(policy, device) if by_policy else None
+    trained = trained_policy(policy, device, database) if by_policy else None
     if not isinstance(cube, ObservedCube):
         cube = observe_cube(cube)
     if redo is not None:
@@ -205,7 +205,9 @@ def fit_cube(
     given = starts_of(starts, work, species, resolved, shape, scale)
     drawn = None
     if trained is not None:
-        drawn = PolicyStarts.build(trained, cube.frame, work, n=ninit, seed=seed, every=policy_every)
+        drawn = PolicyStarts.build(
+            trained, cube.frame, work, database, n=ninit, seed=seed, every=policy_every
+        )
     plan = Plan(cube, work, selection, noise, starts, given, drawn)
     how: dict[str, Any] = {"workers": workers, "client": client, "progress": progress}
     first: dict[str, Any] = plan.settings

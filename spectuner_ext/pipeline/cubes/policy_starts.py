@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ...observation.cubes.block import SpectrumBlock
 from ...observation.observation import Observation
+from ...spectroscopy import LineDatabase
 from ..policy_draws import check_known, fit_vectors
-from ..policy_search import N_INIT, check_lines
+from ..policy_search import N_INIT, lines_read
 from ..trained_policy import TrainedPolicy, draw_seed
 from .component_search import Limits, alone_limits
 from .work import CubeWork
@@ -52,6 +53,7 @@ class PolicyStarts:
         trained: TrainedPolicy,
         frame: Observation,
         work: CubeWork,
+        database: LineDatabase,
         *,
         n: int | None,
         seed: int,
@@ -65,6 +67,7 @@ class PolicyStarts:
         frame : Observation
             Channels, beams and selection of the cube.
         work : CubeWork
+        database : LineDatabase
         n : int, optional
             Draws of each component; 50.
         seed : int
@@ -78,13 +81,15 @@ class PolicyStarts:
         """
         from ...policy.pixel_draws import PixelDraws
 
-        transitions = work.model.transitions
         check_known(work.asked)
-        check_lines(frame, transitions)
+        transitions = lines_read(trained, frame, work.model.transitions, database)
         n = n or N_INIT
         settings = {**trained.origin, "n_draws": n, "every": every}
         return cls(
-            tuple(PixelDraws.of(trained.policy, frame, lines) for lines in transitions), n, seed, settings
+            tuple(PixelDraws.of(trained.policy, frame, lines, every) for lines in transitions),
+            n,
+            seed,
+            settings,
         )
 
     @property

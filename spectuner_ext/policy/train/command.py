@@ -1,4 +1,4 @@
-"""``spectuner train-policy``: from a file of settings to weights."""
+"""``spectuner train_policy``: from a file of settings to weights."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
 """Second stage: policy gradient on the peak-matching loss, with a buffer of the best proposals so far.
 
 Spectuner-D1, sections II.5 and II.8. Two things are done otherwise. The mean reward of a case is taken off its
-rewards, which leaves the expected gradient as it is and makes it less noisy. And the entropy term is differentiated
+rewards, which makes the gradient less noisy and leaves its expectation as it is, but for a factor 1 - 1/n_draw. And the entropy term is differentiated
 by the same rule as the rewards: as it stands in equation 13, with samples held fixed, its gradient has no mean.
 """
 

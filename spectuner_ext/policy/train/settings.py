@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ...errors import InputError
 from ..network import NetworkSettings
 from ..scenes.settings import SceneSettings
+from ..scenes.species import GROUPS
 
 __all__ = ["ReinforceSettings", "SupervisedSettings", "TrainingSettings"]
 
@@ -30,10 +31,10 @@ class SupervisedSettings:
         Targets taken from one scene at most.
     """
 
-    n_step: int = 4000
+    n_step: int = 2500
     n_part: int = 2
     part_size: int = 128
-    rate: float = 2e-3
+    rate: float = 2.5e-3
     first_rate: float = 1e-4
     last_rate: float = 2e-6
     warm_up: float = 0.05
@@ -44,9 +45,7 @@ class SupervisedSettings:
 
     def __post_init__(self) -> None:
         """Check numbers."""
-        for name in ("n_step", "n_part", "part_size", "per_scene"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: needs at least 1, got {getattr(self, name)}")
+        _check_descent(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,12 @@ class ReinforceSettings:
 
     def __post_init__(self) -> None:
         """Check numbers."""
-        for name in ("n_step", "n_part", "part_size", "n_best", "per_scene"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: needs at least 1, got {getattr(self, name)}")
+        _check_descent(self)
+        if self.n_best < 1 or self.n_entry < 0:
+            raise InputError(
+                f"n_best, n_entry: need at least 1 and 0, got {self.n_best} and {self.n_entry}; no entry switches the "
+                "buffer off"
+            )
         if self.n_draw < 2:
             raise InputError(
                 f"n_draw: a draw is rewarded relative to others, so at least 2; got {self.n_draw}"
@@ -125,3 +127,20 @@ class TrainingSettings:
     scenes: SceneSettings = field(default_factory=SceneSettings)
     supervised: SupervisedSettings | None = field(default_factory=SupervisedSettings)
     reinforce: ReinforceSettings | None = field(default_factory=ReinforceSettings)
+
+
+def _check_descent(settings: SupervisedSettings | ReinforceSettings) -> None:
+    """Check what both stages have."""
+    for name, least in (("n_step", 2), ("n_part", 1), ("part_size", 1), ("per_scene", 1)):
+        if getattr(settings, name) < least:
+            raise InputError(f"{name}: needs at least {least}, got {getattr(settings, name)}")
+    for name in ("rate", "max_norm"):
+        if not getattr(settings, name) > 0:
+            raise InputError(f"{name}: needs a positive number, got {getattr(settings, name)}")
+    for name in ("first_rate", "last_rate", "weight_decay"):
+        if not getattr(settings, name) >= 0:
+            raise InputError(f"{name}: must not be negative, got {getattr(settings, name)}")
+    if not 0 <= settings.warm_up < 1:
+        raise InputError(f"warm_up: is a share of the steps, from 0 to below 1; got {settings.warm_up}")
+    if settings.group is not None and settings.group not in GROUPS:
+        raise InputError(f"group: {settings.group!r} is none of {', '.join(GROUPS)} or None")

@@ -56,7 +56,8 @@ def train(
     Returns
     -------
     tuple of path
-        Weights of the stages that were asked for.
+        Weights of the stages that were asked for; of a training that the listener to its progress has cancelled, of
+        those that were finished.
     """
     process = process or Process()
     if settings.supervised is None and settings.reinforce is None:
@@ -79,6 +80,8 @@ def train(
             )
         )
         process.barrier()
+        if not done[-1].is_file():  # cancelled by the listener to its progress
+            return ()
     if settings.reinforce is not None:
         begin = done[-1] if done else start
         if begin is None:
@@ -101,4 +104,5 @@ def train(
                 start="nothing" if begin is None else Path(begin).name,
             )
         )
-    return tuple(done)
+        process.barrier()
+    return tuple(path for path in done if path.is_file())

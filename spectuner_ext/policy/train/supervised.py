@@ -71,6 +71,10 @@ def train_supervised(
         The weights.
     """
     process = process or Process()
+    if settings.n_part % process.world:
+        raise InputError(
+            f"n_part: {process.world} processes cannot share {settings.n_part} parts of a step evenly"
+        )
     run = Run(
         folder,
         settings=_Whole(network, scenes, settings),
@@ -86,10 +90,6 @@ def train_supervised(
         model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     run.attach(modules={"network": model}, optimizers={"adamw": optimizer})
-    if settings.n_part % process.world:
-        raise InputError(
-            f"n_part: {process.world} processes cannot share {settings.n_part} parts of a step evenly"
-        )
     source = ExampleSource(
         scenes, network.tokens, seed, settings.part_size, settings.group, settings.per_scene
     )
@@ -132,7 +132,7 @@ def _descend(model: PolicyNetwork, batch: Batch, device: torch.device, share: fl
     Cases with similar numbers of lines are worked on together, which saves a third of the time: most species have few
     lines in a spectrum, and the others fill all places.
     """
-    counts = np.count_nonzero(~batch["absent"], axis=1)
+    counts = np.count_nonzero(np.logical_not(batch["absent"]), axis=1)
     order = np.argsort(counts, kind="stable")
     total = torch.zeros(len(COORDINATES))
     for rows in np.array_split(order, max(1, order.size // _GROUP)):

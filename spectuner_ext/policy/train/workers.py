@@ -2,12 +2,16 @@
 
 import multiprocessing as mp
 import os
+import pickle
 import queue
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-from ...errors import InputError
+from ...errors import InputError, SpectunerError
 
 __all__ = ["Source", "numbered"]
 
@@ -38,7 +42,7 @@ def numbered(source: Source, first: int, n_worker: int, step: int = 1) -> Iterat
 
     Raises
     ------
-    RuntimeError
+    SpectunerError
         While iterating, if a process failed; the message is that of its exception.
     """
     if n_worker < 0:
@@ -47,34 +51,40 @@ def numbered(source: Source, first: int, n_worker: int, step: int = 1) -> Iterat
         yield (source.batch(number) for number in _count(first, step))
         return
     context = mp.get_context("spawn")
-    queues = [context.Queue(_AHEAD) for _ in range(n_worker)]
+    workers: list[tuple[Any, Connection]] = []
+    try:
+        with _one_thread_each():
+            for k in range(n_worker):
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_work, args=(source, first + k * step, step * n_worker, sender), daemon=True
+                )
+                process.start()
+                # the process has the only other end now: when it ends, so does what can be received
+                sender.close()
+                workers.append((process, receiver))
+        yield _in_turn(workers)
+    finally:
+        for process, _ in workers:
+            process.terminate()
+        for process, receiver in workers:
+            process.join()
+            receiver.close()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Environment in which processes are started that compute with one thread."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
-        processes = [
-            context.Process(
-                target=_work, args=(source, first + k * step, step * n_worker, queues[k]), daemon=True
-            )
-            for k in range(n_worker)
-        ]
-        for process in processes:
-            process.start()
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    try:
-        yield _in_turn(queues, processes)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        for q in queues:
-            q.close()
-            q.cancel_join_thread()
 
 
 def _count(first: int, step: int) -> Iterator[int]:
@@ -84,31 +94,41 @@ def _count(first: int, step: int) -> Iterator[int]:
         number += step
 
 
-def _work(source: Source, first: int, step: int, out: Any) -> None:
-    """Fill a queue until the parent ends this process."""
-    try:
-        for number in _count(first, step):
-            out.put((source.batch(number), None))
-    except KeyboardInterrupt:
-        pass  # the parent is told as well, and ends this process when it has saved its state
-    except Exception as error:
-        out.put((None, f"{type(error).__name__}: {error}"))
-
-
-def _in_turn(queues: list[Any], processes: list[Any]) -> Iterator[Any]:
+def _in_turn(workers: list[tuple[Any, Connection]]) -> Iterator[Any]:
     while True:
-        for q, process in zip(queues, processes, strict=True):
-            item, fault = _next(q, process)
+        for process, receiver in workers:
+            try:
+                item, fault = pickle.loads(receiver.recv_bytes())
+            except (EOFError, OSError) as error:  # also where it ended within an item
+                process.join()
+                raise SpectunerError(
+                    f"workers: a process that makes examples ended with exit code {process.exitcode} (-9: killed, "
+                    "perhaps for want of memory)"
+                ) from error
             if fault is not None:
-                raise RuntimeError(f"workers: a process that makes examples failed: {fault}")
+                raise SpectunerError(f"workers: a process that makes examples failed: {fault}")
             yield item
 
 
-def _next(q: Any, process: Any) -> Any:
-    """Wait for an item, but not for a process that has died."""
-    while True:
+def _work(source: Source, first: int, step: int, out: Connection) -> None:
+    """Make items until the parent ends this process, or ends itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which saves its state first
+    ready: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+    sender = threading.Thread(target=_send, args=(ready, out), daemon=True)
+    sender.start()
+    try:
+        for number in _count(first, step):
+            ready.put(pickle.dumps((source.batch(number), None)))
+    except Exception as error:
+        ready.put(pickle.dumps((None, f"{type(error).__name__}: {error}")))
+    ready.put(None)
+    sender.join()
+
+
+def _send(ready: "queue.Queue[bytes | None]", out: Connection) -> None:
+    """Hand items over."""
+    while (item := ready.get()) is not None:
         try:
-            return q.get(timeout=5.0)
-        except queue.Empty:
-            if not process.is_alive():
-                return None, f"it ended with exit code {process.exitcode}"
+            out.send_bytes(item)
+        except OSError:  # the parent is gone
+            os._exit(1)
