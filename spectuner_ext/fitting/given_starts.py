@@ -68,18 +68,19 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
     best = int(np.argmin(losses))
     if not np.isfinite(losses[best]):
         return Solution(starts[0], float("inf"), Status.FAILED, "no start has a finite loss")
+    before = problem.n_evaluations
     end, chi2 = _chi2_descent(problem, starts[best])
     value = problem.loss(end)
     described = value < losses[best] and _is_described(chi2, problem.n_data)
     starts, losses = np.vstack([starts, end]), np.append(losses, value)
     rows = distinct_rows(starts, losses, 1 if described else N_FOLLOWED, width, _APART)
-    count = np.zeros(1, dtype=np.int64)
+    count = np.array([problem.n_evaluations - before])
     x = np.empty(problem.n_free)
     loss, reason = _follow(
         starts[rows], losses[rows], problem.lower, problem.upper, problem.fit, problem._buffers, problem.peaks,
         cast(PeakWork, problem._peak_work), x, count,
     )  # fmt: skip
-    problem.n_evaluations += int(count[0])
+    problem.n_evaluations = before + int(count[0])
     message = f"{rows.size} of {len(starts) - 1} starts followed"
     found = Solution(x, loss, _STATUS[reason], message, np.minimum.accumulate([losses.min(), loss]))
     return cancelled(found) if problem.cancelled(loss) else found
@@ -191,6 +192,7 @@ def follow_pixels(
     x, loss = np.full((n, problem.n_free), np.nan), np.full(n, np.inf)
     reason = np.full(n, levmar.BAD_START)
     spent = np.isfinite(losses).sum(axis=1) + below.n_evaluations
+    screened = np.isfinite(losses[:, :-1]).sum(axis=1)
     for i in range(n):
         known = np.isfinite(values[i])
         if not known.any():
@@ -202,12 +204,12 @@ def follow_pixels(
         n_span = pixel_peaks.load_peaks(
             fit, own, problem.noise_factor, problem.clip_negative, nothing, peaks, spare
         )
-        count = np.zeros(1, dtype=np.int64)
+        count = spent[i : i + 1] - screened[i]
         loss[i], reason[i] = _follow(
             starts[i, known], values[i, known], limits[0][i], limits[1][i], fit, buf, peaks,
             pixel_peaks.fitted_work(spare, n_span), x[i], count,
         )  # fmt: skip
-        spent[i] += count[0]
+        spent[i] = screened[i] + count[0]
     return PeakSearch(x, loss, reason, spent)
 
 

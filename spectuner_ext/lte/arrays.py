@@ -68,7 +68,9 @@ class Workspace(NamedTuple):
     s_w: FloatArray
     s_t: FloatArray
     depth: FloatArray  # (2, n_line) of one species: tau_0 and 1 - exp(-h nu / k T)
-    line: FloatArray  # (6, n_line) of one window: centre, 1/sigma, tau_0, d ln tau_0 / dT, extent
+    # (11, n_line + LANES) of the live lines: centre, 1/sigma, tau_0, d ln tau_0 / dT, extent; then of the blocks that
+    # they form: middle, and J(T) there with its derivatives
+    line: FloatArray
     span: IntArray  # (n_line, 2) channels of each live line
     order: IntArray  # (n_line,)
     intervals: IntArray  # (n_component, n_interval, 2) where each component has opacity
@@ -91,7 +93,7 @@ def workspace(grid: Grid, lines: Lines, n_component: int) -> Workspace:
         s_w=np.zeros(BUFFER),
         s_t=np.zeros(BUFFER),
         depth=np.zeros((2, longest)),
-        line=np.zeros((6, longest)),
+        line=np.zeros((11, longest + LANES)),
         span=np.zeros((longest, 2), dtype=np.int64),
         order=np.zeros(longest, dtype=np.int64),
         intervals=np.zeros((n_component, longest, 2), dtype=np.int64),

@@ -180,18 +180,17 @@ def _collect(theta, first_group, grid, lines, slope_q, floor, work):  # type: ig
 
 
 @njit(cache=True, nogil=True, _nrt=False, error_model="numpy")
-def _planck(nu, t_ex):  # type: ignore[no-untyped-def]
-    """J(T) at nu and its derivatives with respect to nu, T, and both."""
-    x = H_OVER_K * nu / t_ex
-    below_one, boltzmann = absorbed_fraction(x)
-    bose = boltzmann / below_one
-    slope_t = x * x * bose * (1.0 + bose)
-    return (
-        H_OVER_K * nu * bose,
-        H_OVER_K * bose * (1.0 - x * (1.0 + bose)),
-        slope_t,
-        slope_t * (2.0 - x * (1.0 + 2.0 * bose)) / nu,
-    )
+def _planck(n, nu, t_ex, planck, planck_nu, planck_t, planck_t_nu):  # type: ignore[no-untyped-def]
+    """J(T) at n frequencies, a multiple of LANES, and its derivatives with respect to nu, T, and both."""
+    for i in range(np.uint64(n)):
+        x = H_OVER_K * nu[i] / t_ex
+        below_one, boltzmann = absorbed_fraction(x)
+        bose = boltzmann / below_one
+        slope_t = x * x * bose * (1.0 + bose)
+        planck[i] = H_OVER_K * nu[i] * bose
+        planck_nu[i] = H_OVER_K * bose * (1.0 - x * (1.0 + bose))
+        planck_t[i] = slope_t
+        planck_t_nu[i] = slope_t * (2.0 - x * (1.0 + 2.0 * bose)) / nu[i]
 
 
 @njit(cache=True, nogil=True, _nrt=False, fastmath={"contract"}, error_model="numpy")
@@ -280,30 +279,40 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
     s_v, s_w, s_t = work.s_v, work.s_w, work.s_t
     nus, lows, highs, backgrounds = grid.nu, grid.low, grid.high, grid.background
     average, refine = accuracy.average, accuracy.refine
-    window, begin, count = 0, 0, 0
-    while begin < n_live:
+    count, end = 0, 0
+    while end < n_live:
+        first, last = span[order[end], 0], span[order[end], 1]
+        end += 1
+        while end < n_live and span[order[end], 0] < last:
+            last = max(last, span[order[end], 1])
+            end += 1
+        intervals[index, count, 0] = first
+        intervals[index, count, 1] = last
+        line[6, count] = 0.5 * (nus[first] + nus[last - 1])
+        count += 1
+    work.count[index] = count
+    n_padded = (count + LANES - 1) // LANES * LANES
+    _planck(n_padded, line[6], t_ex, line[7], line[8], line[9], line[10])
+    window, begin = 0, 0
+    for block in range(count):
+        first, last = intervals[index, block, 0], intervals[index, block, 1]
         k = order[begin]
-        first, last = span[k, 0], span[k, 1]
         tau_peak, inverse_sigma = line[2, k], line[1, k]
         extent_low, extent_high = line[4, k], line[5, k]
         end = begin + 1
         while end < n_live and span[order[end], 0] < last:
             k = order[end]
-            last = max(last, span[k, 1])
             tau_peak = max(tau_peak, line[2, k])
             inverse_sigma = max(inverse_sigma, line[1, k])
             extent_low = min(extent_low, line[4, k])
             extent_high = max(extent_high, line[5, k])
             end += 1
-        intervals[index, count, 0] = first
-        intervals[index, count, 1] = last
-        count += 1
         while grid.start[window + 1] <= first:
             window += 1
         ratio, beam_2 = grid.beam_constant[window], grid.beam_inverse_square[window]
         dilution = 1.0 / (eta + (1.0 - eta) * ratio)
-        nu_mid = 0.5 * (nus[first] + nus[last - 1])
-        planck, planck_nu, planck_t, planck_t_nu = _planck(nu_mid, t_ex)
+        nu_mid, planck, planck_nu = line[6, block], line[7, block], line[8, block]
+        planck_t, planck_t_nu = line[9, block], line[10, block]
         n_node, steepness = 1, 0.0
         if average:
             widest = highs[first] - lows[first]
@@ -454,7 +463,6 @@ def _blocks(theta, n_live, index, grid, accuracy, derivatives, work, model, jaco
                     jacobian[4, base + i] = bright * v_scale * (s_v[i] * mu_over_sigma + width)
             chunk = stop
         begin = end
-    work.count[index] = count
 
 
 @njit(inline="always", cache=True, nogil=True, _nrt=False)

@@ -49,8 +49,8 @@ def test_the_end_is_never_above_a_start_and_the_cost_is_bounded(
     found = solve_given(problem, starts)
     spent = problem.n_evaluations
     assert found.loss <= problem.losses(starts).min()
-    # fifty starts; three descents on chi2, or one and what peak matching may spend
-    assert spent <= (50 + 3 * 200 if loss == "chi2" else 50 + 51 + 110 * 5)
+    # fifty starts; three descents on chi2, or what peak matching may spend: a step may end a little over it
+    assert spent <= (50 + 3 * 200 if loss == "chi2" else 600 + 5)
 
 
 def test_where_chi2_describes_the_data_peak_matching_follows_one_start(

@@ -44,7 +44,9 @@ def test_a_folder_that_cannot_be_written_is_left_alone(tmp_path):
     kernel_cache.drop_stale(compiled, kernel_cache._LTE)
 
 
-@pytest.mark.parametrize("part", ["lte", "fitting", "fitting/batch", "observation", "pipeline/cubes", "policy", "policy/scenes"])
+@pytest.mark.parametrize(
+    "part", ["lte", "fitting", "fitting/batch", "observation", "pipeline/cubes", "policy", "policy/scenes"]
+)
 def test_all_kernel_sources_are_named(part):
     folder = kernel_cache._PACKAGE
     compiled = {f for f in (folder / part).glob("*.py") if "@njit" in f.read_text()}

@@ -66,7 +66,7 @@ def understood(initial: Any) -> Starts:
             return Starts("given", mapped=read_maps(initial))
         except (InputError, OSError) as error:
             raise InputError(
-                f"initial: {initial!r} is none of 'draws', 'neighbours', 'policy', and no maps can be read from it: "
+                f"initial: {initial!r} is neither 'draws', 'neighbours' nor 'policy', and no maps can be read from it: "
                 f"{error}"
             ) from error
     if isinstance(initial, CubeMaps):

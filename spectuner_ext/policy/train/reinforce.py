@@ -1,8 +1,9 @@
 """Second stage: policy gradient on the peak-matching loss, with a buffer of the best proposals so far.
 
 Spectuner-D1, sections II.5 and II.8. Two things are done otherwise. The mean reward of a case is taken off its
-rewards, which makes the gradient less noisy and leaves its expectation as it is, but for a factor 1 - 1/n_draw. And the entropy term is differentiated
-by the same rule as the rewards: as it stands in equation 13, with samples held fixed, its gradient has no mean.
+rewards, which makes the gradient less noisy and leaves its expectation as it is, but for a factor 1 - 1/n_draw. And
+the entropy term is differentiated by the same rule as the rewards: as it stands in equation 13, with samples held
+fixed, its gradient has no mean.
 """
 
 from collections.abc import Sequence

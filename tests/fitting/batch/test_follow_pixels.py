@@ -49,7 +49,7 @@ def test_no_draw_no_end(drawn_pixels, followed):
     clipped = np.clip(draws, pixels.problem.lower, pixels.problem.upper)
     losses = pm_losses(pixels.problem, pixels.block, pixels.sigma, clipped)
     assert np.all(followed.loss[others] <= losses.min(axis=1)[others])
-    assert followed.n_evaluations.max() <= 20 + 51 + 110 * 5 + 1
+    assert followed.n_evaluations.max() <= 20 + 110 * 5 + 5
 
 
 def test_a_pixel_does_not_depend_on_others(drawn_pixels, followed):

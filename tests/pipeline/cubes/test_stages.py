@@ -154,6 +154,17 @@ def test_levels_count_steps_from_seeds(kind):
         assert level.max() <= 3
 
 
+@pytest.mark.parametrize("spacing", [2, 3, 7])
+def test_seeds_may_be_nearer_or_further_apart(spacing):
+    region = np.ones((20, 20), dtype=bool)
+    level = stages.levels(region, spacing)
+    seeds = np.argwhere(level == 0)
+    assert set(np.diff(np.unique(seeds[:, 1]))) == {spacing}
+    assert set(np.diff(np.unique(seeds[:, 0]))) == {spacing}
+    assert np.array_equal(level, geodesic(region, level))
+    assert level.max() <= spacing
+
+
 def test_first_levels_take_their_starts_from_usable_neighbours_only():
     region = np.ones((5, 5), dtype=bool)
     x = np.arange(125.0).reshape(5, 5, 5)
