@@ -104,7 +104,7 @@ def time_picked(loss, stratum):
     own = np.flatnonzero(state["stratum"] == stratum)
     rows = np.tile(own, -(-BLOCK // own.size))
     block, sigma, watch = state["block"].take(rows), state["sigma"][rows], Stopwatch()
-    with watch.watching((pixel_fit, "_judged", "judging")):
+    with watch.watching((pixel_fit, "judged", "judging")):
         start = time.process_time()
         fit_pixels(state["works"][loss, False], block, sigma)
         seconds = time.process_time() - start

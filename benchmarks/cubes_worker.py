@@ -40,7 +40,7 @@ WATCHED = (
     (CubeWork, "build", "templates"),
     (plan, "fit_block", "first"),
     (plan, "reexamine_block", "sweeps"),
-    (pixel_fit, "_judged", "judgement"),
+    (pixel_fit, "judged", "judgement"),
     (blocks, "upper_limits", "limits"),
 )
 

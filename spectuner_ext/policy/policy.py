@@ -203,6 +203,8 @@ class _PublishedEngine:
 
     def __init__(self, published: "PublishedPolicy") -> None:
         self._published = published
+        self.network = published.network
+        self.device = published.device
 
     def read(self, case: Case) -> Case:
         """Nothing yet: the published network reads when it samples."""

@@ -1,6 +1,6 @@
 """Made-up species and spectra, and small networks of our own with random weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,15 @@ def toy_network(
         ):
             last.weight.mul_(3.0 * gain)
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """Small networks are slower with more, and far slower on a machine with other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

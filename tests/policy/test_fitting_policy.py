@@ -15,6 +15,8 @@ from spectuner_ext.policy.policy import FittingPolicy
 from spectuner_ext.policy.tokens import TokenSettings
 from spectuner_ext.policy.weights import SHIPPED, save_network
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 METHANOL = "CH3OH;v=0;"
 
 
@@ -73,7 +75,11 @@ def test_all_draws_have_a_density(policy, spectrum):
 
 def test_many_cases(policy, spectrum):
     other = Observation((replace(spectrum.windows[0], intensity=2.0 * spectrum.windows[0].intensity),))
-    cases = [policy.case(spectrum, METHANOL), policy.case(other, METHANOL), policy.case(spectrum, "CH3OCHO;v=0;")]
+    cases = [
+        policy.case(spectrum, METHANOL),
+        policy.case(other, METHANOL),
+        policy.case(spectrum, "CH3OCHO;v=0;"),
+    ]
     x = policy.sample_cases(cases, 10, [5, 6, 7])
     assert x.shape == (3, 10, 5)
     assert_array_equal(x[0], policy.sample(spectrum, METHANOL, 10, 5))

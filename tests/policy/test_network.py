@@ -16,6 +16,8 @@ from spectuner_ext.policy.coordinates import to_parameters
 from spectuner_ext.policy.network import NetworkSettings, PolicyNetwork
 from spectuner_ext.policy.tokens import TokenSettings, tokens_of
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 CPU = torch.device("cpu")
 T = 1  # column of T_ex
 

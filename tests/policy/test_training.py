@@ -31,6 +31,8 @@ from spectuner_ext.policy.train.stages import train
 from spectuner_ext.policy.train.supervised import COORDINATES, train_supervised
 from spectuner_ext.policy.weights import load_network, save_network
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 FEW = ("CH3OH;v=0;", "CH3CN;v=0;", "H2CO;v=0;", "CH3OCHO;v=0;", "HC3N;v=0;", "SO2;v=0;")
 NETWORK = NetworkSettings(
     tokens=TokenSettings(n_line=6, n_bin=32),
@@ -455,7 +457,7 @@ def test_wrong_combinations_of_stages(tmp_path, begun):
 )
 def test_settings_that_make_no_sense(kind, changes):
     (name,) = changes
-    with pytest.raises(InputError, match=rf"\b{name}\b.*: |^{name}"):
+    with pytest.raises(InputError, match=rf"^[\w, ]*\b{name}\b"):
         kind(**changes)
 
 

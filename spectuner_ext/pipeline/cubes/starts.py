@@ -66,8 +66,8 @@ def understood(initial: Any) -> Starts:
             return Starts("given", mapped=read_maps(initial))
         except (InputError, OSError) as error:
             raise InputError(
-                f"initial: {initial!r} is neither 'draws', 'neighbours' nor 'policy', and no maps can be read from it: "
-                f"{error}"
+                f"initial: {initial!r} is neither 'draws', 'neighbours' nor 'policy', and no maps can be read "
+                f"from it: {error}"
             ) from error
     if isinstance(initial, CubeMaps):
         return Starts("given", mapped=initial)

@@ -96,8 +96,7 @@ class ReinforceSettings:
         _check_descent(self)
         if self.n_best < 1 or self.n_entry < 0:
             raise InputError(
-                f"n_best, n_entry: need at least 1 and 0, got {self.n_best} and {self.n_entry}; no entry switches the "
-                "buffer off"
+                f"n_best, n_entry: need at least 1, and 0 for no buffer; got {self.n_best}, {self.n_entry}"
             )
         if self.n_draw < 2:
             raise InputError(
