@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...learning.best import BestKeeper
 from ..case import Case
 from ..reward import PreparedCase, pm_losses, prepare
 from ..scenes.augment import augment
-from ..tokens import Tokens, tokens_of
+from ..tokens import CandidateLines, Tokens, tokens_of
 from .examples import ExampleSource
 
 __all__ = ["CaseSource", "Experience", "ReplayBuffer", "experiences"]
@@ -45,9 +46,16 @@ class CaseSource:
         return cases + self.simulated.cases(number)[: n - n_observed]
 
     def _varied(self, rng: np.random.Generator) -> Case:
-        """One observed case, varied as in Spectuner-D1, section II.4.4."""
+        """One observed case, varied as in Spectuner-D1, section II.4.4, or as it is if that would lose its lines."""
         case = self.observed[int(rng.integers(len(self.observed)))]
-        return Case(augment(case.observation, rng)[0], case.transitions)
+        varied = augment(case.observation, rng)[0]
+        try:
+            CandidateLines.of(varied, case.transitions)
+        except (
+            InputError
+        ):  # a shift, and a running mean over coarse channels, may move the only line out of reach
+            return case
+        return Case(varied, case.transitions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

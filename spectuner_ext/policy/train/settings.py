@@ -73,16 +73,16 @@ class ReinforceSettings:
     per_scene : int
     """
 
-    n_step: int = 1000
+    n_step: int = 500
     n_part: int = 2
     part_size: int = 16
     n_draw: int = 64
     entropy: float = 0.05
-    n_entry: int = 2000
+    n_entry: int = 1500
     n_best: int = 32
     refill: float = 1.0
     real_share: float = 0.15
-    rate: float = 3e-4
+    rate: float = 2e-4
     first_rate: float = 1e-5
     last_rate: float = 1e-6
     warm_up: float = 0.1
