@@ -29,7 +29,7 @@ from spectuner_ext.policy.train.reinforce import train_reinforce
 from spectuner_ext.policy.train.settings import ReinforceSettings, SupervisedSettings, TrainingSettings
 from spectuner_ext.policy.train.stages import train
 from spectuner_ext.policy.train.supervised import COORDINATES, train_supervised
-from spectuner_ext.policy.weights import load_network, save_network
+from spectuner_ext.policy.weights import SHIPPED, load_network, save_network
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -132,20 +132,20 @@ def test_a_batch_is_its_number(few_library):
 
 
 def test_examples_are_targets_of_scenes(few_library):
-    """Tokens and truth of each row belong together."""
-    stream = SceneStream(few_library, SCENES, 4)
-    batch = source(size=6, per_scene=1).batch(1)
-    found = 0
-    for i in range(24, 48):
-        for member in targets(stream[i], "Mol-1980", 1):
-            if found < 6:
-                assert_allclose(batch["x"][found, 0], member.x, rtol=1e-6)
-                own = tokens_of(Case(stream[i].observation, member.transitions), NETWORK.tokens)
-                there = ~batch["absent"][found]
-                assert_array_equal(batch["profile"][found][there], own.profile)
-                assert_array_equal(batch["scalars"][found][there], own.scalars)
-            found += 1
-    assert found >= 6
+    """Tokens and truth of each row belong together, also of the second species of a scene."""
+    crowded = replace(SCENES, kind="blended", n_contaminant=(2, 3), n_wanted=1)
+    stream = SceneStream(few_library, crowded, 4)
+    batch = ExampleSource(crowded, NETWORK.tokens, 4, 8, per_scene=2).batch(1)
+    pairs = [
+        (scene, m) for i in range(32, 64) for scene in [stream[i]] for m in targets(scene, "Mol-1980", 2)
+    ]
+    assert len({id(scene) for scene, _ in pairs[:8]}) < 8
+    for row, (scene, member) in enumerate(pairs[:8]):
+        assert_allclose(batch["x"][row, 0], member.x, rtol=1e-6)
+        own = tokens_of(Case(scene.observation, member.transitions), NETWORK.tokens)
+        there = ~batch["absent"][row]
+        assert_array_equal(batch["profile"][row][there], own.profile)
+        assert_array_equal(batch["scalars"][row][there], own.scalars)
 
 
 def test_cases_are_those_of_the_examples(few_library):
@@ -338,7 +338,7 @@ def test_threads_of_rewards_change_nothing(uninterrupted_trials, tmp_path, begun
 
 @pytest.mark.parametrize(
     "change",
-    [{"entropy": 0.0}, {"n_entry": 0}, {"n_best": 1}, {"refill": 0.0}, {"n_draw": 9}],
+    [{"entropy": 0.0}, {"n_entry": 0}, {"refill": 0.0}, {"n_draw": 9}],
     ids=lambda change: next(iter(change)),
 )
 def test_every_ingredient_matters(uninterrupted_trials, tmp_path, begun, change):
@@ -346,6 +346,16 @@ def test_every_ingredient_matters(uninterrupted_trials, tmp_path, begun, change)
     assert bits(path) != uninterrupted_trials[1]
     if change == {"n_entry": 0}:
         assert_array_equal(read_records(tmp_path / "records.jsonl")["replay_loss"], 0.0)
+
+
+def test_how_many_draws_are_kept_matters(few_library, tmp_path):
+    """Only a trained network has draws that match a peak, and no others are kept."""
+    few = replace(TRIALS, n_step=3)
+    paths = [
+        reinforced(tmp_path / str(n), SHIPPED["posterior"], replace(few, n_best=n, rate=1e-3)) for n in (4, 1)
+    ]
+    assert bits(paths[0]) != bits(paths[1])
+    assert read_records(tmp_path / "4" / "records.jsonl")["replay_loss"][-1] < 0.0
 
 
 def test_without_a_buffer_all_cases_are_new(tmp_path, begun, monkeypatch):

@@ -164,9 +164,14 @@ def test_processes_end_with_a_parent_that_is_killed(sources, tmp_path):
 
 def test_an_interrupt_of_everyone_is_for_the_parent_to_hear(sources):
     """Ctrl-C reaches all processes of a terminal; those that make items go on until the parent ends them."""
+    before = signal.getsignal(signal.SIGINT)
     with numbered(sources.Numbers(), 0, 1) as items:
-        next(items)
+        assert signal.getsignal(signal.SIGINT) is before
         (child,) = mp.active_children()
+        for _ in range(20):  # from its first moments on
+            os.kill(child.pid, signal.SIGINT)
+            time.sleep(0.01)
+        next(items)
         os.kill(child.pid, signal.SIGINT)
         assert [number for number, _, _ in islice(items, 10)] == list(range(1, 11))
 

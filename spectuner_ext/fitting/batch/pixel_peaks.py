@@ -112,7 +112,7 @@ def load_peaks(fit, sigma, noise_factor, clip_negative, base, peaks, work):  # t
 
 @njit(cache=True, nogil=True)
 def fitted_work(work, n_span):  # type: ignore[no-untyped-def]
-    """The same buffers for `n_span` observed spans: the loss visits every entry of ``observed_hit``."""
+    """The same buffers with ``observed_hit`` cut to `n_span` observed spans."""
     return PeakWork(
         work.value,
         work.channel,

@@ -98,6 +98,7 @@ class ReplayBuffer:
 
     def offer(self, chosen: NDArray[np.int64], x: FloatArray, workers: int) -> None:
         """Evaluate proposals x (n, n_draw, 5) for entries `chosen` (n,), and keep the best."""
-        losses, _ = pm_losses([self.entries[i].prepared for i in chosen], x, workers=workers)
-        losses = np.where(losses < self.limit[chosen, None], losses, np.inf)
+        losses, l_peak = pm_losses([self.entries[i].prepared for i in chosen], x, workers=workers)
+        # a model too faint for a peak is a little below no model at all
+        losses = np.where((losses < self.limit[chosen, None]) & (l_peak != 0.0), losses, np.inf)
         self.best.offer(chosen, losses, x)

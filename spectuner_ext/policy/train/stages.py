@@ -12,6 +12,7 @@ from ...learning.distributed import Process
 from ...learning.seeding import torch_seed
 from ..case import Case
 from ..network import PolicyNetwork
+from ..threads import one_thread
 from ..weights import load_network
 from .reinforce import train_reinforce
 from .settings import TrainingSettings
@@ -60,6 +61,24 @@ def train(
         those that were finished.
     """
     process = process or Process()
+    with one_thread(
+        process.device
+    ):  # small matrices: more threads are slower, and processes share what can be shared
+        return _train(folder, settings, start, observed, seed, workers, threads, process, progress)
+
+
+def _train(
+    folder: str | PathLike[str],
+    settings: TrainingSettings,
+    start: str | PathLike[str] | None,
+    observed: Sequence[Case],
+    seed: int,
+    workers: int,
+    threads: int,
+    process: Process,
+    progress: Any,
+) -> tuple[Path, ...]:
+    """Both stages."""
     if settings.supervised is None and settings.reinforce is None:
         raise InputError("settings: neither stage is asked for; give supervised or reinforce")
     folder = Path(folder)

@@ -53,7 +53,7 @@ def numbered(source: Source, first: int, n_worker: int, step: int = 1) -> Iterat
     context = mp.get_context("spawn")
     workers: list[tuple[Any, Connection]] = []
     try:
-        with _one_thread_each():
+        with _one_thread_each(), _deaf_to_interrupts():
             for k in range(n_worker):
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(
@@ -87,6 +87,19 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started inside do not hear Ctrl-C; the parent does, and saves its state before it ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
 def _count(first: int, step: int) -> Iterator[int]:
     number = first
     while True:
@@ -112,7 +125,6 @@ def _in_turn(workers: list[tuple[Any, Connection]]) -> Iterator[Any]:
 
 def _work(source: Source, first: int, step: int, out: Connection) -> None:
     """Make items until the parent ends this process, or ends itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which saves its state first
     ready: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
     sender = threading.Thread(target=_send, args=(ready, out), daemon=True)
     sender.start()

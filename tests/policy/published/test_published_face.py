@@ -1,5 +1,7 @@
 """A published checkpoint through the same face as our own networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,15 +29,22 @@ def test_the_same_draws_and_densities(face, published_policy, two_windows, metha
 
 
 def test_any_source_of_lines_will_do(published_file, two_windows, methanol_like, face):
-    """Not only the line database of this package."""
+    """Not only the line database of this package; hyperfine components are read as they are."""
+    split = replace(
+        methanol_like,
+        hyperfine=np.ones(len(methanol_like), dtype=bool),
+        upper=np.full(len(methanol_like), "J=3, F=2"),
+        lower=np.full(len(methanol_like), "J=2, F=1"),
+        frequency=np.repeat(methanol_like.frequency[:1], len(methanol_like)),
+    )
 
     class Source:
         def select(self, name, ranges=None):
             assert name == "anything"
-            return methanol_like
+            return split
 
     found = FittingPolicy.load(published_file, database=Source()).sample(two_windows, "anything", 5, 1)
-    np.testing.assert_array_equal(found, face.sample(two_windows, methanol_like, 5, 1))
+    np.testing.assert_array_equal(found, face.sample(two_windows, split, 5, 1))
 
 
 def test_truncated_checkpoint(published_file, tmp_path):
