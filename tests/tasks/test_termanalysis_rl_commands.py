@@ -145,13 +145,18 @@ def test_interrupt_keeps_what_is_found(spectuner, interrupted, case, tmp_path):
 
 
 def test_second_interrupt_stops_at_once():
-    with Interruption() as interruption:
-        assert interruption({}) is False
-        signal.raise_signal(signal.SIGINT)
-        assert interruption({}) is True
-        with pytest.raises(KeyboardInterrupt):
+    # a shell that starts the tests in the background has its children ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Interruption() as interruption:
+            assert interruption({}) is False
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert interruption({}) is True
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_rerun(spectuner, pinning, case, ion, tmp_path):
