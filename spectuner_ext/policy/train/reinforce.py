@@ -21,7 +21,6 @@ from ...errors import InputError
 from ...learning.best import BestKeeper
 from ...learning.distributed import Process
 from ...learning.run import Run
-from ...learning.schedules import one_cycle
 from ..case import Case
 from ..compact import as_tensors
 from ..coordinates import to_parameters, to_unit
@@ -31,7 +30,7 @@ from ..scenes.settings import SceneSettings
 from ..weights import save_network
 from .examples import ExampleSource
 from .experience import CaseSource, Experience, ReplayBuffer, experiences
-from .settings import ReinforceSettings
+from .settings import ReinforceSettings, rate_at
 from .workers import numbered
 
 __all__ = ["train_reinforce"]
@@ -143,16 +142,7 @@ def train_reinforce(
     first = run.step * settings.n_part + process.rank
     with numbered(source, first, workers, process.world) as batches:
         for step in run.steps():
-            run.set_rate(
-                one_cycle(
-                    step,
-                    n_up=max(1.0, settings.warm_up * settings.n_step),
-                    n_total=settings.n_step,
-                    peak=settings.rate,
-                    start=settings.first_rate,
-                    end=settings.last_rate,
-                )
-            )
+            run.set_rate(rate_at(settings, step))
             sums = _Sums()
             for _ in range(own):
                 new = list(experiences(next(batches), source.simulated))

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from ...errors import InputError
+from ...learning.schedules import one_cycle
 from ..network import NetworkSettings
 from ..scenes.settings import SceneSettings
 from ..scenes.species import GROUPS
 
-__all__ = ["ReinforceSettings", "SupervisedSettings", "TrainingSettings"]
+__all__ = ["ReinforceSettings", "SupervisedSettings", "TrainingSettings", "rate_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +144,15 @@ def _check_descent(settings: SupervisedSettings | ReinforceSettings) -> None:
         raise InputError(f"warm_up: is a share of the steps, from 0 to below 1; got {settings.warm_up}")
     if settings.group is not None and settings.group not in GROUPS:
         raise InputError(f"group: {settings.group!r} is none of {', '.join(GROUPS)} or None")
+
+
+def rate_at(settings: SupervisedSettings | ReinforceSettings, step: int) -> float:
+    """Learning rate of a step: up to the peak, and down by a cosine (Spectuner-D1, section II.5)."""
+    return one_cycle(
+        step,
+        n_up=max(1.0, settings.warm_up * settings.n_step),
+        n_total=settings.n_step,
+        peak=settings.rate,
+        start=settings.first_rate,
+        end=settings.last_rate,
+    )

@@ -12,12 +12,11 @@ from ...config import to_plain
 from ...errors import InputError
 from ...learning.distributed import Process
 from ...learning.run import Run
-from ...learning.schedules import one_cycle
 from ..network import NetworkSettings, PolicyNetwork
 from ..scenes.settings import SceneSettings
 from ..weights import save_network
 from .examples import Batch, ExampleSource
-from .settings import SupervisedSettings
+from .settings import SupervisedSettings, rate_at
 from .workers import numbered
 
 __all__ = ["COORDINATES", "train_supervised"]
@@ -96,16 +95,7 @@ def train_supervised(
     first = run.step * settings.n_part + process.rank
     with numbered(source, first, workers, process.world) as batches:
         for step in run.steps():
-            run.set_rate(
-                one_cycle(
-                    step,
-                    n_up=max(1.0, settings.warm_up * settings.n_step),
-                    n_total=settings.n_step,
-                    peak=settings.rate,
-                    start=settings.first_rate,
-                    end=settings.last_rate,
-                )
-            )
+            run.set_rate(rate_at(settings, step))
             terms = torch.zeros(len(COORDINATES))
             own = settings.n_part // process.world
             for _ in range(own):
