@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .coordinates import PRODUCT
-from .density import inverse, log_density
+from .density import finer, inverse, log_density
 from .encoder import Attention, SwiGLU, compressed
 from .tokens import TEMPERATURES
 
@@ -25,6 +25,8 @@ _SHAPES = torch.tensor([[0.0, 0.42], [0.0, 0.2], [-1.1, 0.3], [1.1, 0.3]])
 """Offset and standard deviation, in units of the FWHM, of what is looked at when it is: line, core, both sides."""
 _SHARPEST = 0.19
 """Least standard deviation [km/s]: half a bin."""
+_LOGITS_APART = 0.125
+"""About how far apart logits of the velocity are, in km/s."""
 _VOTE = 0.3
 """Half the width [dex] of a vote of a line."""
 _FAINTEST = 0.3
@@ -153,6 +155,38 @@ class Votes(nn.Module):
         return torch.as_tensor(self.last(x).view(b, n, -1))
 
 
+class Stack(nn.Module):
+    """Spectra around the lines stacked in several ways, and looked through along the velocity.
+
+    What is found at a velocity depends on what the stacks show around it, not on the velocity itself: positions come
+    out finer than bins.
+    """
+
+    def __init__(self, width: int, per_bin: int, n_stack: int = 4, channels: int = 16) -> None:
+        super().__init__()
+        self.weight = nn.Linear(width, n_stack)
+        self.enter = nn.Conv1d(4 * n_stack, channels, 3, padding=1)
+        self.context = nn.Linear(width, channels)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(channels, channels, 5, padding=2 * d, dilation=d) for d in (1, 2, 4, 8)
+        )
+        self.leave = nn.Conv1d(channels, per_bin, 3, padding=1)
+
+    def forward(self, read: Read) -> Tensor:
+        """Logits (n_case, n_bin per_bin)."""
+        score = self.weight(read.lines).masked_fill(read.absent[..., None], -torch.inf)
+        weight = torch.softmax(score, dim=1)
+        flux = read.flux
+        peak = flux.amax(dim=1, keepdim=True).clamp(min=3.0)
+        seen = torch.stack([compressed(flux), flux / peak, flux.clamp(-8.0, 8.0) / 8.0, read.covered], dim=1)
+        stacks = (seen @ weight[:, None]).permute(0, 1, 3, 2).flatten(1, 2)  # (n_case, 4 n_stack, n_bin)
+        patches = self.context(read.whole).transpose(1, 2)
+        x = self.enter(stacks) + patches.repeat_interleave(stacks.shape[-1] // patches.shape[-1], dim=-1)
+        for layer in self.layers:
+            x = x + nn.functional.silu(layer(x))
+        return torch.as_tensor(self.leave(x).transpose(1, 2).flatten(1))
+
+
 class Decoder(nn.Module):
     """Density of the parameters, given what the encoder read.
 
@@ -166,7 +200,9 @@ class Decoder(nn.Module):
         Of the spectrum around a line.
     half_width : float, in km/s
     n_node : tuple of int
-        Nodes of the densities of log FWHM, log T_ex, log eta N_tot and log eta.
+        Logits of log FWHM, log T_ex, log eta N_tot and log eta.
+    finer : tuple of int
+        Bins of the densities of v_off, log FWHM, log T_ex, log eta N_tot and log eta from one logit to the next.
     """
 
     def __init__(
@@ -179,17 +215,21 @@ class Decoder(nn.Module):
         n_bin: int,
         half_width: float,
         n_node: tuple[int, int, int, int],
+        finer: tuple[int, int, int, int, int],
     ) -> None:
         super().__init__()
+        self.finer = finer
         step = 2.0 * half_width / n_bin
         self.register_buffer("velocity", -half_width + step * (torch.arange(n_bin) + 0.5), persistent=False)
         self.patch_width = 2.0 * half_width / n_patch
         self.first_patch = round((half_width - 12.0) / self.patch_width)
         self.n_velocity_patch = round(24.0 / self.patch_width)
-        self.per_patch = int(24 * 8 / self.n_velocity_patch)
+        per_bin = max(1, round(step / _LOGITS_APART))
+        self.per_patch = per_bin * n_bin // n_patch
         self.velocity_head = nn.Sequential(
             nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, self.per_patch)
         )
+        self.stack = Stack(width, per_bin)
         self.fwhm_pool = LinePool(2 * _WIDTHS.numel(), width, hidden, n_head, attend=False)
         self.fwhm_head = Head(hidden, 1, n_node[0])
         n_t = len(TEMPERATURES)
@@ -238,10 +278,11 @@ class Decoder(nn.Module):
         return torch.stack([v, fwhm, log_t, product, eta], dim=-1)
 
     def velocity_logits(self, read: Read) -> Tensor:
-        """Logits of v_off, (n_case, 193): every patch speaks for its own velocities."""
+        """Logits of v_off, (n_case, n_node): every patch speaks for its own velocities."""
         inside = read.whole[:, self.first_patch : self.first_patch + self.n_velocity_patch + 1]
-        logits = self.velocity_head(inside).flatten(1)
-        return torch.as_tensor(logits[:, : self.n_velocity_patch * self.per_patch + 1])
+        first, n = self.first_patch * self.per_patch, self.n_velocity_patch * self.per_patch + 1
+        logits = self.velocity_head(inside).flatten(1)[:, :n] + self.stack(read)[:, first : first + n]
+        return finer(logits, self.finer[0])
 
     def fwhm_logits(self, read: Read, v: Tensor) -> Tensor:
         """Logits of log FWHM, given v (n_case, n) in units of its range."""
@@ -249,7 +290,7 @@ class Decoder(nn.Module):
         sigma = _WIDTHS.to(v.device)
         mean, seen = _measure(read, centre[..., None].expand(*v.shape, sigma.numel()), sigma)
         pooled, _ = self.fwhm_pool(torch.cat([compressed(mean), seen], dim=-1), read)
-        return torch.as_tensor(self.fwhm_head(pooled, v[..., None]))
+        return finer(self.fwhm_head(pooled, v[..., None]), self.finer[1])
 
     def t_logits(self, read: Read, look: Look, v: Tensor, fwhm: Tensor) -> Tensor:
         """Logits of log T_ex."""
@@ -273,7 +314,7 @@ class Decoder(nn.Module):
             dim=-1,
         )
         pooled, _ = self.t_pool(feature, read)
-        return torch.as_tensor(self.t_head(pooled, torch.stack([v, fwhm], dim=-1)))
+        return finer(self.t_head(pooled, torch.stack([v, fwhm], dim=-1)), self.finer[2])
 
     def product_logits(self, read: Read, look: Look, log_t: Tensor) -> Tensor:
         """Logits of log eta N_tot."""
@@ -292,7 +333,8 @@ class Decoder(nn.Module):
             dim=-1,
         )
         pooled, lines = self.product_pool(feature, read)
-        return torch.as_tensor(self.product_head(asked.clamp(5.0, 26.0), lines, pooled, read.absent))
+        logits = self.product_head(asked.clamp(5.0, 26.0), lines, pooled, read.absent)
+        return finer(logits, self.finer[3])
 
     def eta_logits(
         self, read: Read, look: Look, v: Tensor, fwhm: Tensor, log_t: Tensor, product: Tensor
@@ -314,7 +356,7 @@ class Decoder(nn.Module):
             dim=-1,
         )
         pooled, _ = self.eta_pool(feature, read)
-        return torch.as_tensor(self.eta_head(pooled, torch.stack([v, fwhm, log_t, product], dim=-1)))
+        return finer(self.eta_head(pooled, torch.stack([v, fwhm, log_t, product], dim=-1)), self.finer[4])
 
 
 def _look(read: Read, v: Tensor, fwhm: Tensor) -> Look:

@@ -7,7 +7,43 @@ width: a network gives the logarithm of the density at the nodes.
 import torch
 from torch import Tensor
 
-__all__ = ["inverse", "log_density"]
+__all__ = ["finer", "inverse", "log_density"]
+
+
+def finer(logits: Tensor, n: int) -> Tensor:
+    """Logits at n times as many nodes, along a cubic through the given ones.
+
+    Cubic convolution (Keys 1981, IEEE Trans. Acoust. Speech Signal Process. 29, 1153). It reproduces parabolas, so
+    that few numbers describe a Gaussian density, however narrow it is beside their spacing.
+
+    Parameters
+    ----------
+    logits : tensor, (..., n_bin + 1)
+    n : int
+        Bins in place of one.
+
+    Returns
+    -------
+    tensor, (..., n n_bin + 1)
+    """
+    if n == 1:
+        return logits
+    first, last = logits[..., :1], logits[..., -1:]
+    before = 2.0 * first - logits[..., 1:2]  # straight on at the ends
+    after = 2.0 * last - logits[..., -2:-1]
+    padded = torch.cat([before, logits, after], dim=-1)
+    n_bin = logits.shape[-1] - 1
+    around = torch.stack([padded[..., k : k + n_bin] for k in range(4)], dim=-1)
+    t = torch.arange(n, dtype=logits.dtype, device=logits.device) / n
+    weight = torch.stack(
+        [
+            ((2.0 - t) * t - 1.0) * t / 2.0,
+            ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,
+            ((4.0 - 3.0 * t) * t + 1.0) * t / 2.0,
+            (t - 1.0) * t * t / 2.0,
+        ]
+    )
+    return torch.cat([(around @ weight).flatten(-2), last], dim=-1)
 
 
 def _nodes(logits: Tensor) -> tuple[Tensor, Tensor]:

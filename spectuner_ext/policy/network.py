@@ -32,7 +32,9 @@ class NetworkSettings:
     hidden : int
         Of the decoder.
     n_node : tuple of int
-        Nodes of the densities of log FWHM, log T_ex, log eta N_tot, log eta.
+        Logits of log FWHM, log T_ex, log eta N_tot, log eta; those of v_off are about 0.125 km/s apart.
+    finer : tuple of int
+        Bins of the densities of v_off, log FWHM, log T_ex, log eta N_tot, log eta from one logit to the next.
     """
 
     tokens: TokenSettings = field(default_factory=TokenSettings)
@@ -43,6 +45,7 @@ class NetworkSettings:
     thorough: bool = False
     hidden: int = 48
     n_node: tuple[int, int, int, int] = (65, 65, 131, 49)
+    finer: tuple[int, int, int, int, int] = (4, 2, 2, 4, 1)
 
     def __post_init__(self) -> None:
         """Check that the pieces fit together."""
@@ -67,6 +70,8 @@ class NetworkSettings:
                 raise InputError(f"{name}: {getattr(self, name)} cannot be divided among {self.n_head} heads")
         if len(self.n_node) != 4 or min(self.n_node) < 2:
             raise InputError(f"n_node: needs two nodes or more of each of four densities, got {self.n_node}")
+        if len(self.finer) != 5 or min(self.finer) < 1:
+            raise InputError(f"finer: needs a number from 1 for each of five densities, got {self.finer}")
 
 
 class PolicyNetwork(nn.Module):
@@ -99,6 +104,7 @@ class PolicyNetwork(nn.Module):
             n_bin=tokens.n_bin,
             half_width=tokens.half_width,
             n_node=settings.n_node,
+            finer=settings.finer,
         )
 
     @property

@@ -17,7 +17,10 @@ from .tokens import TokenSettings
 
 __all__ = ["FORMAT", "SHIPPED", "load_network", "save_network"]
 
-FORMAT = "spectuner-ext policy 1"
+FORMAT = "spectuner-ext policy 2"
+
+_KEY = "spectuner_ext"
+"""One key of the header holds everything: several would be written in any order, and files would differ."""
 
 SHIPPED = {
     "proposal": Path(__file__).parent / "data" / "proposal.safetensors",
@@ -38,15 +41,11 @@ def save_network(network: PolicyNetwork, path: str | PathLike[str], notes: Mappi
         How it was trained, as JSON can hold it.
     """
     path = Path(path)
-    header = {
-        "format": FORMAT,
-        "settings": json.dumps(asdict(network.settings)),
-        "notes": json.dumps(dict(notes)),
-    }
+    header = {"format": FORMAT, "settings": asdict(network.settings), "notes": dict(notes)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(save(tensors, header))
+    temporary.write_bytes(save(tensors, {_KEY: json.dumps(header)}))
     temporary.replace(path)
     return path
 
@@ -62,7 +61,7 @@ def load_network(path: str | PathLike[str]) -> tuple[PolicyNetwork, dict[str, An
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = _header(file.metadata())
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"weights: {path} cannot be read as a policy network: {error}") from error
@@ -72,8 +71,8 @@ def load_network(path: str | PathLike[str]) -> tuple[PolicyNetwork, dict[str, An
         )
     try:
         with torch.random.fork_rng(devices=()):  # random weights that are overwritten at once
-            network = PolicyNetwork(_settings(json.loads(header["settings"])))
-        notes = dict(json.loads(header.get("notes", "{}")).items())
+            network = PolicyNetwork(_settings(header["settings"]))
+        notes = dict(header.get("notes", {}).items())
         network.load_state_dict(state)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"weights: {path} does not hold the network that it describes: {error}") from error
@@ -83,8 +82,16 @@ def load_network(path: str | PathLike[str]) -> tuple[PolicyNetwork, dict[str, An
     return network.eval(), notes
 
 
+def _header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What stands in the header; nothing where it is not ours."""
+    try:
+        header = json.loads((metadata or {}).get(_KEY, "{}"))
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
 def _settings(plain: dict[str, Any]) -> NetworkSettings:
     """Sizes from JSON."""
-    return NetworkSettings(
-        **(plain | {"tokens": TokenSettings(**plain["tokens"]), "n_node": tuple(plain["n_node"])})
-    )
+    lists = {name: tuple(plain[name]) for name in ("n_node", "finer")}
+    return NetworkSettings(**(plain | {"tokens": TokenSettings(**plain["tokens"])} | lists))

@@ -32,7 +32,7 @@ class SupervisedSettings:
         Targets taken from one scene at most.
     """
 
-    n_step: int = 2500
+    n_step: int = 6000
     n_part: int = 2
     part_size: int = 128
     rate: float = 2.5e-3
@@ -74,7 +74,7 @@ class ReinforceSettings:
     per_scene : int
     """
 
-    n_step: int = 500
+    n_step: int = 1000
     n_part: int = 2
     part_size: int = 16
     n_draw: int = 64
