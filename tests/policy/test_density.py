@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy.interpolate import PPoly
+from scipy.interpolate import CubicHermiteSpline, PPoly
 from scipy.stats import kstest
 
-from spectuner_ext.policy.density import inverse, log_density
+from spectuner_ext.policy.density import finer, inverse, log_density
 
 KINDS = ("mild", "steep", "two bins", "flat", "spike", "underflow")
 
@@ -162,3 +162,26 @@ def test_beyond_the_interval_is_its_end():
     ends = log_density(logits.expand(2, -1), torch.tensor([0.0, 1.0], dtype=torch.float64))
     beyond = log_density(logits.expand(2, -1), torch.tensor([-0.1, 1.1], dtype=torch.float64))
     torch.testing.assert_close(beyond, ends)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(9,), (3, 2), (2, 4, 17)])
+def test_finer_logits_lie_on_scipys_cubic(n, shape):
+    """With slopes from the neighbours on both sides, and the outermost pieces' own at the ends."""
+    logits = torch.randn(*shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    y = logits.numpy()
+    nodes = np.arange(shape[-1], dtype=float)
+    padded = np.concatenate([2 * y[..., :1] - y[..., 1:2], y, 2 * y[..., -1:] - y[..., -2:-1]], axis=-1)
+    slope = 0.5 * (padded[..., 2:] - padded[..., :-2])
+    at = np.linspace(0.0, nodes[-1], (shape[-1] - 1) * n + 1)
+    assert_allclose(finer(logits, n).numpy(), CubicHermiteSpline(nodes, y, slope, axis=-1)(at), atol=1e-12)
+
+
+def test_a_gaussian_far_narrower_than_the_logits_are_apart():
+    """Log density -(x - 7.3)^2 / (2 0.05^2), x in spaces between logits: mean and spread of its draws."""
+    x = torch.arange(17, dtype=torch.float64)
+    logits = finer(-0.5 * ((x - 7.3) / 0.05) ** 2, 64)
+    z = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    draws = 16.0 * inverse(logits.expand(z.numel(), -1), z).numpy()
+    assert draws.mean() == pytest.approx(7.3, abs=1e-3)
+    assert draws.std() == pytest.approx(0.05, rel=0.02)

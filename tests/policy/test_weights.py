@@ -24,11 +24,11 @@ def saved_network(small_network, tmp_path):
 def rewrite(path, *, tensors=lambda t: t, header=lambda h: h, settings=None):
     """The file with something changed."""
     with safe_open(path, framework="pt") as file:
-        old = dict(file.metadata())
+        old = json.loads(file.metadata()["spectuner_ext"])
     if settings is not None:
-        old["settings"] = json.dumps(settings(json.loads(old["settings"])))
+        old["settings"] = settings(old["settings"])
     new = path.with_name("changed.safetensors")
-    save_file(tensors(load_file(path)), new, header(old))
+    save_file(tensors(load_file(path)), new, {"spectuner_ext": json.dumps(header(old))})
     return new
 
 
@@ -114,11 +114,28 @@ def test_missing_or_a_folder(tmp_path):
             load_network(path)
 
 
-@pytest.mark.parametrize("header", [None, {}, {"format": "pt"}, {"format": FORMAT[:-1] + "2"}])
+@pytest.mark.parametrize("header", [None, 3, [], {}, {"format": "pt"}, {"format": FORMAT[:-1] + "1"}])
 def test_another_format(saved_network, header):
     _, path = saved_network
     with pytest.raises(InputError, match=rf"^weights: .* this version reads '{FORMAT}'"):
         load_network(rewrite(path, header=lambda _: header))
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {}, {"format": "pt"}, {"spectuner_ext": "{"}, {"spectuner_ext": ""}]
+)
+def test_header_of_another_program(saved_network, metadata):
+    _, path = saved_network
+    save_file(load_file(path), path, metadata)
+    with pytest.raises(InputError, match=rf"^weights: .* this version reads '{FORMAT}'"):
+        load_network(path)
+
+
+def test_two_saves_of_a_network_are_the_same_bytes(saved_network, tmp_path):
+    network, path = saved_network
+    for k in range(3):
+        again = save_network(network, tmp_path / f"{k}.safetensors", {"stage": "none", "rates": [1, 2.5]})
+        assert again.read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -164,6 +181,9 @@ def test_tensors_that_do_not_fit(saved_network, tensors):
         lambda s: s | {"n_head": 5},
         lambda s: s | {"n_node": 3},
         lambda s: s | {"n_node": ["a", "b", "c", "d"]},
+        lambda s: s | {"finer": [2, 2, 2, 2]},
+        lambda s: s | {"finer": 3},
+        lambda s: {k: v for k, v in s.items() if k != "finer"},
         lambda s: s | {"width": "12"},
         lambda s: s | {"width": -12},
         lambda s: s | {"tokens": 3},
@@ -178,10 +198,8 @@ def test_settings_that_do_not_fit(saved_network, settings):
         load_network(rewrite(path, settings=settings))
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("settings", "{"), ("settings", None), ("notes", "{"), ("notes", "[]"), ("notes", "3")]
-)
-def test_header_that_is_no_json(saved_network, key, value):
+@pytest.mark.parametrize(("key", "value"), [("settings", "{"), ("settings", None), ("notes", []), ("notes", 3)])
+def test_header_of_another_shape(saved_network, key, value):
     _, path = saved_network
 
     def change(header):
