@@ -1,7 +1,7 @@
 """Measure fits of cubes, pixel by pixel: cost, quality of the minima, growth, memory, blends, and the peer beside it.
 
     python benchmarks/cubes.py fits --peer-python PATH --out results.json
-    python benchmarks/cubes.py scaling | big | joint
+    python benchmarks/cubes.py scaling | big | joint | starts
 
 The cubes are simulated hot cores (`spectuner_ext.pipeline.cubes.hot_core`); `--data FOLDER` keeps and reuses them.
 Every measurement is a fresh process with one thread for numerics. See `README.md` for what the numbers mean.
@@ -175,6 +175,33 @@ def joint(options, data, out, results):
         save(options, results)
 
 
+STARTS = {
+    "screened draws": {},
+    "neighbours": {"initial": "neighbours"},
+    "policy": {"initial": "policy"},
+    "policy, every 4th": {"initial": "policy", "policy_every": 4},
+}
+"""Ways to start the pixels of a cube."""
+
+
+def starts(options, data, out, results):
+    """One species at a time from every kind of start: cost of the fit, and how good the minima are."""
+    for species in options.species:
+        stem = stem_of(data, species.lower(), options.size, [species])
+        for loss in options.losses:
+            for name, how in STARTS.items():
+                title, target = (
+                    f"{species} {loss}, {name}",
+                    str(out / f"{species}_{loss}_{name.split(',')[0]}"),
+                )
+                common = {"stem": stem, "species": [species], "loss": loss}
+                results[title] = row = ask("fit", **common, out=target, options=how)
+                show_cost(title, row)
+                row |= ask("quality", stem=stem, species=species, loss=loss, out=target, long_pixels=0)
+                show_quality(row)
+                save(options, results)
+
+
 def show_blends(tables):
     for species, sides in tables.items():
         for side, t in sides.items():
@@ -206,7 +233,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=["fits", "scaling", "big", "joint"])
+    parser.add_argument("task", choices=["fits", "scaling", "big", "joint", "starts"])
     parser.add_argument("--peer-python", help="interpreter of an environment with spectuner (fits)")
     parser.add_argument("--out", type=Path, help="write all numbers to this JSON file")
     parser.add_argument("--data", type=Path, help="folder of the simulated cubes; a temporary one by default")
@@ -233,7 +260,7 @@ def main():
         data, work = options.data or Path(folder) / "data", options.work or Path(folder) / "work"
         for path in (data, work):
             path.mkdir(parents=True, exist_ok=True)
-        tasks = {"fits": fits, "scaling": scaling, "big": big, "joint": joint}
+        tasks = {"fits": fits, "scaling": scaling, "big": big, "joint": joint, "starts": starts}
         tasks[options.task](options, data, work, {})
 
 

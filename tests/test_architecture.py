@@ -38,6 +38,7 @@ HOMES = {
     "joblib": ["spectuner_ext/terms/evidence/repetitions.py"],
     "threadpoolctl": ["spectuner_ext/blas_threads.py"],
     "matplotlib": [
+        "spectuner_ext/pipeline/posterior_plot.py",
         "spectuner_ext/pipeline/plots.py",
         "spectuner_ext/pipeline/cubes/plots.py",
         "spectuner_ext/pipeline/evaluate/plots.py",

@@ -32,6 +32,9 @@ __all__ = [
 SUFFIXES = ("ecsv", "fits", "json", "log", "png", "html")
 """Endings of the products, in the order they are listed."""
 
+POSTERIOR_PICTURE = "posterior.png"
+"""Ending of the picture that a result with posterior samples has besides."""
+
 
 def products_stem(outfile: str | os.PathLike[str]) -> Path:
     """Path and name that all products share; the ending of one of them is taken off."""
@@ -46,7 +49,7 @@ def _file(stem: Path, suffix: str) -> Path:
 def existing_products(outfile: str | os.PathLike[str]) -> list[Path]:
     """Those products of this name that are there already."""
     stem = products_stem(outfile)
-    return [_file(stem, s) for s in SUFFIXES if _file(stem, s).exists()]
+    return [path for s in (*SUFFIXES, POSTERIOR_PICTURE) if (path := _file(stem, s)).exists()]
 
 
 def write_products(
@@ -66,8 +69,8 @@ def write_products(
         ``parameters``, ``spectra``, ``correlations``, ``peaks`` as in `~spectuner_ext.pipeline.tables`, perhaps
         ``posterior`` and ``posterior_samples``, and ``call`` and ``provenance``, mappings of JSON-like values.
     plots : bool
-        Also draw ``.png`` and ``.html``. A picture that cannot be drawn is left out with a
-        `SpectunerWarning`.
+        Also draw ``.png`` and ``.html``, and ``.posterior.png`` where there are samples. A picture that cannot be
+        drawn is left out with a `SpectunerWarning`.
     log : sequence of str
         Lines of the ``.log``.
 
@@ -100,7 +103,7 @@ def write_products(
             os.replace(folder / suffix, _file(stem, suffix))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for suffix in set(SUFFIXES) - set(made):
+    for suffix in {*SUFFIXES, POSTERIOR_PICTURE} - set(made):
         _file(stem, suffix).unlink(missing_ok=True)  # a picture of an earlier fit would contradict the tables
     for text in failed:
         warnings.warn(text, SpectunerWarning, stacklevel=2)
@@ -110,8 +113,15 @@ def write_products(
 def _painters(result: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
     from .html import write_html
     from .plots import write_png
+    from .posterior_plot import write_posterior_png
 
-    return {"png": lambda path: write_png(path, result), "html": lambda path: write_html(path, result)}
+    painters: dict[str, Callable[[Path], None]] = {
+        "png": lambda path: write_png(path, result),
+        "html": lambda path: write_html(path, result),
+    }
+    if "posterior_samples" in result:
+        painters[POSTERIOR_PICTURE] = lambda path: write_posterior_png(path, result)
+    return painters
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:

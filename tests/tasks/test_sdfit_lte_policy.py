@@ -123,9 +123,14 @@ def test_products_and_records_hold_what_was_asked(spectrum_call, policy_weights,
     assert back["posterior"].meta == result["posterior"].meta
     assert back["posterior"]["N_beam"].unit == u.cm**-2
     assert result["call"]["initial"] == "policy"
-    again = sdfit_lte(**{**back["call"], "overwrite": True})
+    assert "posterior.png" not in result["files"]
+    again = sdfit_lte(**{**back["call"], "overwrite": True, "plots": True})
+    assert (tmp_path / "a.posterior.png").read_bytes().startswith(b"\x89PNG")
+    assert again["files"]["posterior.png"] == str(tmp_path / "a.posterior.png")
     same_parameters(again["parameters"], result["parameters"])
     same_parameters(again["posterior_samples"], result["posterior_samples"])
+    sdfit_lte(**{**back["call"], "overwrite": True, "posterior": "none"})
+    assert not (tmp_path / "a.posterior.png").exists()
 
 
 def test_a_record_is_repeated_and_changed_weights_are_told(commands, spectrum_call, policy_weights, tmp_path):
