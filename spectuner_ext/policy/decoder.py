@@ -27,6 +27,8 @@ _SHARPEST = 0.19
 """Least standard deviation [km/s]: half a bin."""
 _LOGITS_APART = 0.125
 """About how far apart logits of the velocity are, in km/s."""
+_DETAIL = 4
+"""Logits of the detail of the velocity from one of those to the next: where bright lines are, is known that well."""
 _VOTE = 0.3
 """Half the width [dex] of a vote of a line."""
 _FAINTEST = 0.3
@@ -98,6 +100,49 @@ class LinePool(nn.Module):
         return nn.functional.silu(self.leave(torch.cat([pooled, whole], dim=-1))), x
 
 
+class Sharpness(nn.Module):
+    """A factor on logits, so that a network that knows a place well can say so without large weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.factor = nn.Linear(width + 2, 1)
+        nn.init.zeros_(self.factor.weight)
+        nn.init.zeros_(self.factor.bias)
+
+    def forward(self, logits: Tensor, context: Tensor) -> Tensor:
+        """Logits (..., n) times a factor that follows from their own entropy and the context (..., width)."""
+        told = torch.log_softmax(logits, dim=-1)
+        entropy = -(told.exp() * told).sum(dim=-1, keepdim=True).detach()
+        known = torch.cat([context, entropy, torch.exp(-entropy)], dim=-1)
+        return torch.as_tensor(logits * torch.exp(3.0 * torch.tanh(self.factor(known) / 3.0)))
+
+
+class CoreAndTails(nn.Module):
+    """Two densities of the same place, a sharper and a wider one, mixed.
+
+    Most lines are where one component has them; those of a source with gradients are not, and do not tell.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.shape = nn.Linear(width + 2, 3)
+        nn.init.zeros_(self.shape.weight)
+        with torch.no_grad():
+            self.shape.bias.copy_(torch.tensor([0.3, -0.7, 1.0]))
+
+    def forward(self, logits: Tensor, context: Tensor) -> Tensor:
+        """Logits (..., n) of the mixture, from those of one density and the context (..., width)."""
+        told = torch.log_softmax(logits, dim=-1)
+        entropy = -(told.exp() * told).sum(dim=-1, keepdim=True).detach()
+        shape = self.shape(torch.cat([context, entropy, torch.exp(-entropy)], dim=-1))
+        core, tails, share = shape.unsqueeze(-1).unbind(dim=-2)
+        core, tails = (torch.exp(3.0 * torch.tanh(x / 3.0)) for x in (core, tails))
+        return torch.logaddexp(
+            nn.functional.logsigmoid(share) + torch.log_softmax(core * logits, dim=-1),
+            nn.functional.logsigmoid(-share) + torch.log_softmax(tails * logits, dim=-1),
+        )
+
+
 class Head(nn.Module):
     """Pooled vector and what is drawn so far to the logits of a density."""
 
@@ -105,10 +150,12 @@ class Head(nn.Module):
         super().__init__()
         self.drawn = nn.Linear(n_drawn, hidden)
         self.layers = nn.Sequential(nn.Linear(hidden, 2 * hidden), nn.SiLU(), nn.Linear(2 * hidden, n_node))
+        self.sharpness = Sharpness(hidden)
 
     def forward(self, pooled: Tensor, drawn: Tensor) -> Tensor:
         """Logits (n_case, n, n_node)."""
-        return torch.as_tensor(self.layers(pooled + self.drawn(2.0 * drawn - 1.0)))
+        known = pooled + self.drawn(2.0 * drawn - 1.0)
+        return torch.as_tensor(self.sharpness(self.layers(known), known))
 
 
 class Votes(nn.Module):
@@ -122,6 +169,7 @@ class Votes(nn.Module):
         self.second = nn.Conv1d(channels, channels, 5, padding=4, dilation=2)
         self.last = nn.Conv1d(channels, 1, 5, padding=2)
         self.context = nn.Linear(hidden, channels)
+        self.sharpness = Sharpness(hidden)
         self.register_buffer("nodes", torch.linspace(*PRODUCT, n_node), persistent=False)
 
     def forward(self, asked: Tensor, lines: Tensor, pooled: Tensor, absent: Tensor) -> Tensor:
@@ -152,7 +200,7 @@ class Votes(nn.Module):
         x = self.first(votes) + self.context(pooled).view(b * n, -1, 1)
         x = nn.functional.silu(x)
         x = x + nn.functional.silu(self.second(x))
-        return torch.as_tensor(self.last(x).view(b, n, -1))
+        return torch.as_tensor(self.sharpness(self.last(x).view(b, n, -1), pooled))
 
 
 class Stack(nn.Module):
@@ -171,9 +219,11 @@ class Stack(nn.Module):
             nn.Conv1d(channels, channels, 5, padding=2 * d, dilation=d) for d in (1, 2, 4, 8)
         )
         self.leave = nn.Conv1d(channels, per_bin, 3, padding=1)
+        self.detail = nn.Conv1d(channels, per_bin * _DETAIL, 3, padding=1)
+        nn.init.zeros_(self.detail.weight)
 
-    def forward(self, read: Read) -> Tensor:
-        """Logits (n_case, n_bin per_bin)."""
+    def forward(self, read: Read) -> tuple[Tensor, Tensor]:
+        """Logits (n_case, n_bin per_bin) and their detail, (n_case, n_bin per_bin _DETAIL)."""
         score = self.weight(read.lines).masked_fill(read.absent[..., None], -torch.inf)
         weight = torch.softmax(score, dim=1)
         flux = read.flux
@@ -184,7 +234,8 @@ class Stack(nn.Module):
         x = self.enter(stacks) + patches.repeat_interleave(stacks.shape[-1] // patches.shape[-1], dim=-1)
         for layer in self.layers:
             x = x + nn.functional.silu(layer(x))
-        return torch.as_tensor(self.leave(x).transpose(1, 2).flatten(1))
+        coarse, fine = (layer(x).transpose(1, 2).flatten(1) for layer in (self.leave, self.detail))
+        return coarse, fine
 
 
 class Decoder(nn.Module):
@@ -230,6 +281,7 @@ class Decoder(nn.Module):
             nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, self.per_patch)
         )
         self.stack = Stack(width, per_bin)
+        self.mixture = CoreAndTails(2 * width)
         self.fwhm_pool = LinePool(2 * _WIDTHS.numel(), width, hidden, n_head, attend=False)
         self.fwhm_head = Head(hidden, 1, n_node[0])
         n_t = len(TEMPERATURES)
@@ -280,9 +332,12 @@ class Decoder(nn.Module):
     def velocity_logits(self, read: Read) -> Tensor:
         """Logits of v_off, (n_case, n_node): every patch speaks for its own velocities."""
         inside = read.whole[:, self.first_patch : self.first_patch + self.n_velocity_patch + 1]
-        first, n = self.first_patch * self.per_patch, self.n_velocity_patch * self.per_patch + 1
-        logits = self.velocity_head(inside).flatten(1)[:, :n] + self.stack(read)[:, first : first + n]
-        return finer(logits, self.finer[0])
+        first, n = self.first_patch * self.per_patch, self.n_velocity_patch * self.per_patch
+        coarse, detail = self.stack(read)
+        logits = self.velocity_head(inside).flatten(1)[:, : n + 1] + coarse[:, first : first + n + 1]
+        logits = finer(logits, _DETAIL) + detail[:, _DETAIL * first : _DETAIL * (first + n) + 1]
+        context = torch.cat([read.whole.mean(dim=1), read.whole.amax(dim=1)], dim=-1)
+        return finer(self.mixture(logits, context), self.finer[0])
 
     def fwhm_logits(self, read: Read, v: Tensor) -> Tensor:
         """Logits of log FWHM, given v (n_case, n) in units of its range."""

@@ -32,7 +32,7 @@ class NetworkSettings:
     hidden : int
         Of the decoder.
     n_node : tuple of int
-        Logits of log FWHM, log T_ex, log eta N_tot, log eta; those of v_off are about 0.125 km/s apart.
+        Logits of log FWHM, log T_ex, log eta N_tot, log eta; those of v_off are about 0.03 km/s apart.
     finer : tuple of int
         Bins of the densities of v_off, log FWHM, log T_ex, log eta N_tot, log eta from one logit to the next.
     """
@@ -45,7 +45,7 @@ class NetworkSettings:
     thorough: bool = False
     hidden: int = 48
     n_node: tuple[int, int, int, int] = (65, 65, 131, 49)
-    finer: tuple[int, int, int, int, int] = (4, 2, 2, 4, 1)
+    finer: tuple[int, int, int, int, int] = (2, 2, 2, 4, 1)
 
     def __post_init__(self) -> None:
         """Check that the pieces fit together."""

@@ -74,7 +74,7 @@ class ReinforceSettings:
     per_scene : int
     """
 
-    n_step: int = 1000
+    n_step: int = 600
     n_part: int = 2
     part_size: int = 16
     n_draw: int = 64
