@@ -17,6 +17,8 @@ from .checks import absolute, path
 __all__ = [
     "LINE_OPTIONS",
     "PARTS",
+    "REWARDS",
+    "SCORES",
     "agent",
     "by_hand",
     "configurations",
@@ -26,6 +28,7 @@ __all__ = [
     "reward",
     "source",
     "spectral_range",
+    "weights",
 ]
 
 PARTS = ("system", "lines", "theory", "levels", "transitions", "known_levels", "known_lines")
@@ -34,8 +37,11 @@ PARTS = ("system", "lines", "theory", "levels", "transitions", "known_levels", "
 LINE_OPTIONS = ("ion", "name", "air", "unit", "uncertainty", "intensity", "snr")
 """Keys beside them that say how the parts are read; see `spectuner_ext.terms.readers.read_system`."""
 
-REWARDS = ("trained", "recovered")
-"""Scores of the greedy agent that are shipped."""
+REWARDS = ("trained", "recovered", "evidence", "learned")
+"""Preference scores that are shipped, and those that are no network."""
+
+SCORES = ("hand", "learned")
+"""Scores of the evidence that are shipped."""
 
 KAYSER = u.cm**-1
 
@@ -166,6 +172,16 @@ def by_hand(value: Any, name: str) -> list[Any]:
 def reward(value: object, name: str) -> str:
     """Take the name of a shipped score, or a file."""
     return value if isinstance(value, str) and value in REWARDS else path(value, name)
+
+
+def weights(value: object, name: str) -> str:
+    """Take the name of a score of the evidence, or a file that is there."""
+    if isinstance(value, str) and value in SCORES:
+        return value
+    file = path(value, name)
+    if not os.path.isfile(file):
+        raise InputError(f"{name}: {value!r} is neither a file nor one of {', '.join(SCORES)}")
+    return file
 
 
 def configurations(value: object, name: str) -> dict[str, str] | list[str]:

@@ -13,12 +13,28 @@ from .checks_termanalysis import (
     reward,
     source,
     spectral_range,
+    weights,
 )
 from .parameters import Parameter
 
 __all__ = ["SETTINGS", "TERMANALYSIS_RL"]
 
 COMPAT = ("paper",)
+NETWORKS = ("local", "published")
+ROLLOUTS = ("random", "greedy")
+
+AGENT_WORDS = {
+    "evidence": "likelihood ratio of each candidate to chance, most confident first, with probabilities",
+    "beam": "search for the largest sum of evidence, several partial analyses at a time",
+    "greedy": "the published baseline, which takes the greatest reward",
+    "mcts": "the published tree search",
+    "tagdqn": "the published graph network, which is trained on the ion at hand; minutes to hours",
+}
+"""Agents and what they are, for those that there are."""
+
+AGENT_TEXT = (
+    f"What determines the levels. {'. '.join(f'{n}: {t}' for n, t in AGENT_WORDS.items() if n in AGENTS)}."
+)
 
 SETTINGS: dict[str, str] = {
     "spectralrange": "spectral_range",
@@ -56,8 +72,7 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "agent",
         ("string",),
         "evidence",
-        "What determines the levels. evidence: likelihood ratio of each candidate to chance, most confident "
-        "first, with probabilities. greedy: the published baseline, which takes the greatest reward.",
+        AGENT_TEXT,
         agent,
         choices=tuple(AGENTS),
     ),
@@ -74,7 +89,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         ("double",),
         0.5,
         "Levels that are less probable stay undetermined and are listed with their best candidate. At 0.5 a "
-        "level is kept when it is more likely right than wrong.",
+        "level is kept when it is more likely right than wrong. Agents of the published decision process (greedy, "
+        "mcts, tagdqn) give no probabilities and keep every level.",
         probability,
     ),
     Parameter(
@@ -116,8 +132,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "minsnr",
         ("double",),
         None,
-        "Transitions whose expected signal to noise is lower are left out by agent='greedy'; the evidence agent "
-        "weighs each by its chance to be seen. Not given: as in config.yaml, else 2.",
+        "Transitions whose expected signal to noise is lower are left out by the agents of the published decision "
+        "process; the evidence agent weighs each by its chance to be seen. Not given: as in config.yaml, else 2.",
         not_negative_number,
     ),
     Parameter(
@@ -152,23 +168,23 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         None,
         "Electron configurations where the labels of the levels do not tell: a record of label to configuration, or "
         "one text for each level, such as '3d7.(4F).4p'; levels of one configuration have similar errors of the "
-        "calculated energy. For agent='evidence'.",
+        "calculated energy. For agents that go by the evidence.",
         configurations,
     ),
     Parameter(
         "ntrajectories",
         ("int",),
         1,
-        "Repetitions with perturbed settings, whose agreement is a second confidence; worth its time where "
-        "few levels are known.",
+        "Repetitions with perturbed settings, whose agreement is a second confidence; worth its time where few "
+        "levels are known. Runs of a round for agent='beam', 12 where it is 1. For agents that go by the evidence.",
         checks.integer(1),
     ),
     Parameter(
         "nrounds",
         ("int",),
         1,
-        "Rounds of repetitions; each leans towards what the best of the earlier rounds share. For "
-        "agent='evidence' with ntrajectories above 1.",
+        "Rounds of repetitions; each leans towards what the best of the earlier rounds share. For agent='evidence' "
+        "with ntrajectories above 1, and for agent='beam', which has 6 where it is 1.",
         checks.integer(1),
     ),
     Parameter(
@@ -178,13 +194,77 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Seed of the random numbers; the same seed gives the same result, whatever nworkers is.",
         checks.integer(0),
     ),
-    Parameter("nworkers", ("int",), 1, "Processes that share the repetitions.", checks.integer(1)),
+    Parameter(
+        "seeds",
+        ("int",),
+        1,
+        "Independent runs of agent='tagdqn' (trainings) or 'mcts', drawn from seed; the one with the largest reward "
+        "is the result, and the share of the others that agree is the column agreement.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "nworkers", ("int",), 1, "Processes that share the repetitions or the seeds.", checks.integer(1)
+    ),
+    Parameter(
+        "episodes",
+        ("int",),
+        None,
+        "Episodes that agent='tagdqn' is trained for. Not given: as in config or config.yaml, else 512.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "network",
+        ("string",),
+        "",
+        "How the network of agent='tagdqn' judges energies: 'local' (the default), by what their lines say and one "
+        "embedding of the state, or 'published', by embedding the graph that each leads to, about ten times slower.",
+        checks.choice(NETWORKS),
+        choices=NETWORKS,
+    ),
+    Parameter(
+        "nsimulations",
+        ("int",),
+        None,
+        "Simulations of agent='mcts' before each step. Not given: as in config or config.yaml (N_sim), else 512.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "depth",
+        ("int",),
+        None,
+        "Steps that a simulation of agent='mcts' looks ahead. Not given: as in config or config.yaml, else 4.",
+        checks.integer(1),
+    ),
+    Parameter(
+        "constant",
+        ("double",),
+        None,
+        "Exploration of agent='mcts', as a factor of the mean return at the root. Not given: as in config or "
+        "config.yaml (C_p), else 0.4.",
+        not_negative_number,
+    ),
+    Parameter(
+        "rollout",
+        ("string",),
+        "",
+        "How agent='mcts' goes on beyond its tree: 'random' (the default), or 'greedy', by the largest reward.",
+        checks.choice(ROLLOUTS),
+        choices=ROLLOUTS,
+    ),
+    Parameter(
+        "config",
+        ("string",),
+        "",
+        "YAML file in the published format, whose params replace those of the case's config.yaml: settings of the "
+        "analysis, and of training and tree search for agent='tagdqn' and 'mcts'. Parameters of the call win.",
+        checks.path,
+    ),
     Parameter(
         "compat",
         ("string",),
         "",
         "'paper' makes the choices of the published code, also where it departs from its description, so that "
-        "published runs of the decision process can be repeated; not for agent='evidence'.",
+        "published runs of the decision process can be repeated; for agent='greedy', 'mcts' and 'tagdqn'.",
         checks.choice(COMPAT),
         choices=COMPAT,
     ),
@@ -192,16 +272,26 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "reward",
         ("string",),
         "",
-        "Preference score of agent='greedy': 'trained' (the default), 'recovered' (the default with "
-        "compat='paper'; inferred from published logs), or the path of a reward.pth or .json file.",
+        "Preference score that rewards agent='greedy', 'mcts' and 'tagdqn': 'trained' (the default), 'recovered' "
+        "(the default with compat='paper'; inferred from published logs), 'evidence' or 'learned' (posterior "
+        "probability by the evidence, as it is or corrected by a trained network), or the path of a reward.pth or "
+        ".json file.",
         reward,
+    ),
+    Parameter(
+        "weights",
+        ("string",),
+        "",
+        "Score of the agents that go by the evidence: 'hand' (the default), 'learned' (corrected by a network that "
+        "is shipped), or the path of a .json file of a learned score.",
+        weights,
     ),
     Parameter(
         "resume",
         ("bool",),
         False,
         "Go on with a call that was cancelled or killed: its outfile has a .checkpoint beside it, and its "
-        "products are replaced.",
+        "products are replaced. A training of agent='tagdqn' goes on in the folder .training beside it.",
         checks.boolean,
     ),
     Parameter("plots", ("bool",), True, "Draw plots beside the other products.", checks.boolean),
@@ -209,7 +299,7 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "overwrite",
         ("bool",),
         False,
-        "Replace products of the same name, and start anew where there is a .checkpoint.",
+        "Replace products of the same name, and start anew where there is a .checkpoint or .training.",
         checks.boolean,
     ),
     Parameter("logfile", ("string",), "", "Text file to which the log is appended.", checks.path),

@@ -11,10 +11,13 @@ import numpy as np
 from spectuner_ext.terms.system import TermSystem
 
 from .checks import absolute
-from .checks_termanalysis import PARTS
+from .checks_termanalysis import PARTS, REWARDS, SCORES
 from .json_values import NotJSONError, created, is_unset, jsonlike, stamp
 from .parameters_termanalysis import SETTINGS
 from .preparation_termanalysis import PreparedAnalysis
+
+SHIPPED = {"reward": REWARDS, "weights": SCORES}
+"""Parameters that name a file unless they name what is shipped."""
 
 __all__ = ["call_record", "provenance", "settings_record"]
 
@@ -44,7 +47,7 @@ def call_record(given: Mapping[str, Any], defaults: Mapping[str, Any], kept: str
 def _plain(name: str, value: Any) -> Any:
     if name in ("infile", "progress"):
         return None
-    if name in ("outfile", "logfile"):
+    if name in ("outfile", "logfile", "config") or (name in SHIPPED and value not in SHIPPED[name]):
         return absolute(value)
     if name in ("accept", "reject") and isinstance(value, set | frozenset):
         return [jsonlike(item) for item in sorted(value, key=str)]
@@ -86,17 +89,21 @@ def provenance(prepared: PreparedAnalysis, call: Mapping[str, Any]) -> dict[str,
 
 
 def settings_record(prepared: PreparedAnalysis) -> dict[str, dict[str, Any]]:
-    """Value and origin of every parameter that a call, a ``config.yaml`` or a default may give."""
+    """Value and origin of every parameter that a call, a configuration or a default may give.
+
+    Those that are for one agent alone are among them where they are no defaults.
+    """
     values: dict[str, Any] = {name: getattr(prepared.settings, field) for name, field in SETTINGS.items()}
     values["fixlevels"] = not values["fixlevels"]
     values["spectralrange"] = [
         float(x) if np.isfinite(x) else None for x in prepared.settings.spectral_range
     ]  # JSON has no infinity
     values["nlevels"] = prepared.request.n_levels
-    return {
+    shared = {
         name: {"value": value, "origin": prepared.origins.get(name, "default")}
         for name, value in values.items()
     }
+    return {**shared, **{name: dict(told) for name, told in prepared.options.items()}}
 
 
 def start_record(system: TermSystem) -> dict[str, Any]:

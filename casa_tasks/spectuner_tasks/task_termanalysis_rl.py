@@ -11,13 +11,29 @@ from spectuner_ext.terms.report import levels_table, lines_table, summary_lines,
 from spectuner_ext.terms.result import Analysis, Outcome
 
 from .log import TaskLog
+from .outputs_termanalysis import (
+    LEARNER,
+    check_outputs,
+    checkpoint_of,
+    remove_training,
+    start_of,
+    training_of,
+)
 from .parameters import described, validated
 from .parameters_termanalysis import TERMANALYSIS_RL
-from .preparation_termanalysis import PreparedAnalysis, check_outputs, checkpoint_of, prepare, start_of
+from .preparation_termanalysis import PreparedAnalysis, prepare
 from .progress import AnalysisReporter, analysis_words, progress_line
 from .record_termanalysis import call_record, provenance, settings_record
 
 __all__ = ["termanalysis_rl"]
+
+COMPLAINTS = (
+    ("accept", "accepted "),
+    ("resume", "checkpoint"),
+    ("resume", "folder: "),
+    ("weights", "score: "),
+)
+"""Parameters, and what agents say when they cannot use them."""
 
 
 def termanalysis_rl(
@@ -38,9 +54,18 @@ def termanalysis_rl(
     ntrajectories: int = 1,
     nrounds: int = 1,
     seed: int = 0,
+    seeds: int = 1,
     nworkers: int = 1,
+    episodes: int | None = None,
+    network: str = "",
+    nsimulations: int | None = None,
+    depth: int | None = None,
+    constant: float | None = None,
+    rollout: str = "",
+    config: str = "",
     compat: str = "",
     reward: str = "",
+    weights: str = "",
     resume: bool = False,
     plots: bool = True,
     overwrite: bool = False,
@@ -93,13 +118,15 @@ def _settle_checkpoint(log: TaskLog, values: Mapping[str, Any]) -> None:
     """Take away the checkpoint of an earlier call, unless this one goes on with it."""
     if not values["outfile"]:
         return
-    checkpoint = checkpoint_of(values["outfile"])
+    checkpoint, training = checkpoint_of(values["outfile"]), training_of(values["outfile"])
+    kept = training if values["agent"] == LEARNER else checkpoint
     if not values["resume"]:
         checkpoint.unlink(missing_ok=True)
-    elif checkpoint.exists():
-        log.info(f"resume: goes on with {checkpoint.name}")
+        remove_training(training)
+    elif kept.exists():
+        log.info(f"resume: goes on with {kept.name}")
     else:
-        log.info(f"resume: there is no {checkpoint.name}, so the run starts from its beginning")
+        log.info(f"resume: there is no {kept.name}, so the run starts from its beginning")
 
 
 def _run(prepared: PreparedAnalysis, values: Mapping[str, Any]) -> Analysis:
@@ -115,7 +142,7 @@ def _run(prepared: PreparedAnalysis, values: Mapping[str, Any]) -> Analysis:
 
 def _attributed(text: str) -> str:
     """Put the name of the parameter that an agent complains about in front."""
-    for name, sign in (("accept", "accepted "), ("resume", "checkpoint")):
+    for name, sign in COMPLAINTS:
         if sign in text and not text.startswith(f"{name}:"):
             return f"{name}: {text}"
     return text
@@ -169,7 +196,8 @@ def _write(
     )
     if analysis.outcome != Outcome.CANCELLED:
         checkpoint_of(outfile).unlink(missing_ok=True)
-    return {**files, "start.fits": str(start)}
+    training = {"training": str(training_of(outfile))} if training_of(outfile).is_dir() else {}
+    return {**files, "start.fits": str(start), **training}
 
 
 def _note_outcome(log: TaskLog, analysis: Analysis, result: Mapping[str, Any]) -> None:
@@ -191,9 +219,9 @@ def _note_outcome(log: TaskLog, analysis: Analysis, result: Mapping[str, Any]) -
 termanalysis_rl.__doc__ = f"""termanalysis_rl -- determine fine-structure levels of an atom or ion from observed lines
 
 A line list, a calculation and the levels known so far go in; an agent finds energies of further levels, the lines
-that establish them, and how probable each level is. A setting is taken from the call, else from the config.yaml of
-the case, else it has its default; the log and the summary say which. All parameters are checked before any work
-starts. Nothing is printed, and nothing is written without outfile.
+that establish them, and how probable each level is. A setting is taken from the call, else from the file config, else
+from the config.yaml of the case, else it has its default; the log and the summary say which. All parameters are
+checked before any work starts. Nothing is printed, and nothing is written without outfile.
 
 Parameters
 ----------
@@ -208,7 +236,9 @@ dict
     undetermined : QTable of levels that the data reach but do not decide: best candidate, reason, suggestion.
     summary : dict, outcome (COMPLETE, HORIZON where a limit was reached, CANCELLED), numbers, settings with origin,
     and warnings: what a reader of the probabilities should know of this ion.
-    files : dict, ending to path of the products; the name of the products is an infile for the next run.
+    files : dict, ending to path of the products; the name of the products is an infile for the next run. ``training``
+    is the folder of an agent that learns: a folder for each seed, whose records.jsonl has a row for each episode and
+    can be followed while it grows.
     call : dict, the JSON-like parameters; ``termanalysis_rl(**result["call"])`` repeats the run number for number.
     provenance : dict, versions, input checksums, settings, decisions by hand.
 
@@ -225,4 +255,5 @@ Examples
 >>> result = termanalysis_rl("nd3", "analysis/nd3")  # doctest: +SKIP
 >>> result["levels"]["level", "energy", "energy_err", "probability"]  # doctest: +SKIP
 >>> termanalysis_rl("analysis/nd3", "analysis/nd3_next", reject=[545], minprobability=0.9)  # doctest: +SKIP
+>>> termanalysis_rl("nd3", "analysis/graph", agent="tagdqn", seeds=3, nworkers=3)  # doctest: +SKIP
 """

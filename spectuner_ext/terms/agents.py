@@ -18,6 +18,9 @@ Agent = Callable[[TermSystem, AnalysisSettings, Request, Watch | None], Analysis
 AGENTS: dict[str, str] = {
     "evidence": "spectuner_ext.terms.evidence.agent:evidence",
     "greedy": "spectuner_ext.terms.greedy:greedy",
+    "beam": "spectuner_ext.terms.evidence.beam:beam",
+    "mcts": "spectuner_ext.terms.tree_search.agent:mcts",
+    "tagdqn": "spectuner_ext.terms.dqn.agent:tagdqn",
 }
 """Name of an agent to ``module:function``; a new agent is one more line here, and front ends offer it."""
 

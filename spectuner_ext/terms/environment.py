@@ -5,7 +5,7 @@ an unknown level with at least two known neighbours; odd steps choose one of its
 process is deterministic; states share what they have in common, so that keeping many costs little.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def actions(problem: Problem, state: State, reward: Reward | None = None) -> Int
 def candidates(problem: Problem, state: State, reward: Reward | None = None) -> Candidates:
     """Candidates of the selected level; kept with the knowledge, so that asking again is free.
 
-    The preferences are those of the weights with which they were first asked for.
+    The preferences are those of the reward with which they were first asked for.
     """
     if state.selected < 0:
         raise InputError("no level is selected: choose one first")
@@ -211,7 +211,9 @@ def _candidates_of(problem: Problem, known: Knowledge, level: int, reward: Rewar
             known.snr,
             known.column,
             known.inverse,
-            None if reward is None else reward.weights,
+            None if reward is None or reward.judge is not None else reward.weights,
         )
+        if reward is not None and reward.judge is not None:
+            found = replace(found, preference=reward.judge(problem, known, found))
         known._candidates[level] = found
     return found

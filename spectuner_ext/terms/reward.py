@@ -4,10 +4,12 @@ Ding et al. (TAG-DQN), equation 8 and section 4.3.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -15,7 +17,30 @@ from numba import njit
 from ..errors import InputError
 from .arrays import FloatArray
 
-__all__ = ["N_FEATURES", "N_WEIGHTS", "Reward", "load_reward", "preference", "scored_candidates"]
+if TYPE_CHECKING:
+    from .calibration import Problem
+    from .candidates import Candidates
+    from .knowledge import Knowledge
+
+__all__ = [
+    "JUDGES",
+    "N_FEATURES",
+    "N_WEIGHTS",
+    "Judge",
+    "Reward",
+    "load_reward",
+    "preference",
+    "scored_candidates",
+]
+
+Judge = Callable[["Problem", "Knowledge", "Candidates"], FloatArray]
+"""Gives every candidate of a level a preference between 0 and 1, by all that is known; (n_candidate,)."""
+
+JUDGES: dict[str, str] = {
+    "evidence": "spectuner_ext.terms.evidence.judge:hand_made",
+    "learned": "spectuner_ext.terms.evidence.judge:learned",
+}
+"""Name of a reward that is no network of 105 weights to ``module:function``, which makes its judge."""
 
 N_FEATURES = 7
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -47,11 +72,14 @@ class Reward:
         Where they come from.
     about : dict
         How they were obtained.
+    judge : Judge or None
+        Gives the preferences in place of the weights, which count for nothing then.
     """
 
     weights: FloatArray
     source: str = ""
     about: dict[str, Any] = field(default_factory=dict)
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         """Check number and finiteness."""
@@ -65,31 +93,39 @@ class Reward:
 
     def write(self, path: str | Path) -> None:
         """Write as JSON."""
+        if self.judge is not None:
+            raise InputError(
+                f"reward: {self.source!r} is a score and no set of weights; name it where it is used"
+            )
         rounded = [float(f"{w:.9g}") for w in self.weights]
         Path(path).write_text(json.dumps({"about": self.about, "weights": rounded}, indent=1) + "\n", "utf-8")
 
 
 def load_reward(which: str | Path) -> Reward:
-    """Load weights: a name of those shipped, a JSON file, or the authors' own ``reward.pth``.
+    """Load weights: a name of those shipped, a JSON file, or the authors' own ``reward.pth``; or another score.
 
     Parameters
     ----------
     which : str or path
         ``"trained"``, a path ending in ``.json``, or a path of a PyTorch state dictionary, whose six tensors are
-        recognised by their shapes.
+        recognised by their shapes. ``"evidence"`` and ``"learned"`` prefer candidates by their posterior
+        probability (`JUDGES`).
 
     Raises
     ------
     InputError
         No such name or file, or tensors of other shapes.
     """
+    if isinstance(which, str) and which in JUDGES:
+        module, function = JUDGES[which].split(":")
+        return Reward(np.zeros(N_WEIGHTS), which, judge=getattr(import_module(module), function)())
     if isinstance(which, str) and which in _shipped():
         text = files(__package__).joinpath("data", f"reward_{which}.json").read_text("utf-8")
         return _from_json(text, which)
     path = Path(which)
     if not path.is_file():
         raise InputError(
-            f"reward {str(which)!r} is neither a file nor one of those shipped: {', '.join(_shipped())}"
+            f"reward {str(which)!r} is neither a file nor one of those shipped: {', '.join([*_shipped(), *JUDGES])}"
         )
     if path.suffix == ".json":
         return _from_json(path.read_text("utf-8"), str(path))

@@ -189,7 +189,9 @@ def test_gradients_reach_every_weight_and_are_finite(network, read_tokens):
     for name, p in network.named_parameters():
         assert p.grad is not None, name
         assert torch.isfinite(p.grad).all(), name
-        assert (p.grad != 0).any(), name
+        # a constant before a softmax over lines changes nothing; its gradient is rounding, or zero
+        before_softmax = name.endswith(("score.bias", "stack.weight.bias", "product_head.weight.bias"))
+        assert before_softmax or (p.grad != 0).any(), name
     network.zero_grad()
 
 

@@ -198,7 +198,9 @@ def test_settings_that_do_not_fit(saved_network, settings):
         load_network(rewrite(path, settings=settings))
 
 
-@pytest.mark.parametrize(("key", "value"), [("settings", "{"), ("settings", None), ("notes", []), ("notes", 3)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("settings", "{"), ("settings", None), ("notes", []), ("notes", 3)]
+)
 def test_header_of_another_shape(saved_network, key, value):
     _, path = saved_network
 

@@ -19,7 +19,14 @@ from spectuner_ext.terms.simulate import simulate_ion
 from spectuner_tasks import termanalysis_rl
 
 KEY = "all_known_levels.csv"
-AGENT_NAMES = ("evidence", "greedy")
+QUICK = {
+    "evidence": {},
+    "greedy": {},
+    "beam": {"ntrajectories": 2, "nrounds": 2},
+    "mcts": {"nsimulations": 4, "depth": 2},
+    "tagdqn": {"episodes": 2},
+}
+"""Every agent, with options that make it quick."""
 
 WATCHED = """
 import json, sys
@@ -40,6 +47,10 @@ def small_ion():
 @pytest.fixture
 def folder(small_ion, tmp_path):
     return write_folder(small_ion.system, tmp_path / "ion", small_ion.settings)
+
+
+def test_all_agents_are_tried():
+    assert set(QUICK) == set(AGENTS)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -70,21 +81,21 @@ def check_key_is_never_opened(case, tmp_path, agent, **options):
     assert with_key == without_key
 
 
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", QUICK)
 def test_key_of_a_simulated_ion_is_never_opened(small_ion, folder, tmp_path, agent):
     np.savetxt(folder / KEY, small_ion.truth_energy / 1000.0)
     config = folder / "config.yaml"
     config.write_text(config.read_text() + f"\nall_known_levels: ./{KEY}\n")
-    check_key_is_never_opened(folder, tmp_path, agent)
+    check_key_is_never_opened(folder, tmp_path, agent, nlevels=8, **QUICK[agent])
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", QUICK)
 def test_key_of_a_published_case_is_never_opened(shared, tmp_path, agent):
     case = Path(shutil.copytree(shared / "data" / "term_analysis" / "nd3", tmp_path / "nd3"))
     for path in [case, *case.iterdir()]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    check_key_is_never_opened(case, tmp_path, agent, nlevels=5)
+    check_key_is_never_opened(case, tmp_path, agent, nlevels=5, plots=False, **QUICK[agent])
 
 
 def test_a_key_of_rubbish_changes_nothing(same_tables, folder):
@@ -203,9 +214,9 @@ def left_out(ion, levels):
     return level, float(ion.truth_energy[level])
 
 
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", QUICK)
 def test_hands_are_obeyed(small_ion, folder, agent):
-    free = termanalysis_rl(folder, agent=agent, nlevels=10)
+    free = termanalysis_rl(folder, agent=agent, nlevels=10, **QUICK[agent])
     first, second = (int(k) for k in free["levels"]["level"][:2])
     own = free["lines"][(free["lines"]["upper"] == second) & (free["lines"]["provenance"] != "initial")]
     line = float(own["wavenumber"][0].value)
@@ -214,6 +225,7 @@ def test_hands_are_obeyed(small_ion, folder, agent):
         folder,
         agent=agent,
         nlevels=10,
+        **QUICK[agent],
         reject=[first, {"line": line}],
         accept=[{"level": level, "energy": energy}],
     )
@@ -224,9 +236,9 @@ def test_hands_are_obeyed(small_ion, folder, agent):
     assert np.all(np.abs(new["wavenumber"].value - line) > 1e-6)
 
 
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", QUICK)
 def test_accepted_line_is_classified_so(small_ion, folder, agent):
-    free = termanalysis_rl(folder, agent=agent, nlevels=10)
+    free = termanalysis_rl(folder, agent=agent, nlevels=10, **QUICK[agent])
     level, _ = left_out(small_ion, free["levels"])
     known = np.isfinite(small_ion.system.known_energy)
     rows = np.flatnonzero((small_ion.truth_upper == level) & known[small_ion.truth_lower])
@@ -234,16 +246,17 @@ def test_accepted_line_is_classified_so(small_ion, folder, agent):
     lower, at = int(small_ion.truth_lower[row]), float(small_ion.system.lines.wavenumber[row])
     accept = [{"level": level, "energy": float(small_ion.truth_energy[level])}]
     accept += [{"line": at, "lower": lower, "upper": level}]
-    lines = termanalysis_rl(folder, agent=agent, nlevels=10, accept=accept)["lines"]
+    lines = termanalysis_rl(folder, agent=agent, nlevels=10, **QUICK[agent], accept=accept)["lines"]
     (mine,) = np.flatnonzero((lines["upper"] == level) & (lines["lower"] == lower))
     assert lines["wavenumber"][mine].value == pytest.approx(at, abs=1e-6)
 
 
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", QUICK)
 def test_forbidden_energy_is_not_taken(folder, agent):
-    free = termanalysis_rl(folder, agent=agent)["levels"]
+    free = termanalysis_rl(folder, agent=agent, **QUICK[agent])["levels"]
     level, energy = int(free["level"][0]), float(free["energy"][0].value)
-    bound = termanalysis_rl(folder, agent=agent, reject=[{"level": level, "energy": energy}])["levels"]
+    reject = [{"level": level, "energy": energy}]
+    bound = termanalysis_rl(folder, agent=agent, reject=reject, **QUICK[agent])["levels"]
     again = bound["energy"][bound["level"] == level]
     assert not np.any(np.abs(again.value - energy) < 0.05)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spectuner_ext import cli
+from spectuner_ext.terms.agents import AGENTS
 from spectuner_tasks.interruption import Interruption
 from spectuner_tasks.progress import AnalysisReporter, analysis_words
 
@@ -48,7 +49,7 @@ def test_help(spectuner):
     text = " ".join(out.split())
     assert code == 0
     assert "infile" in text.lower()
-    assert "{evidence, greedy}" in text
+    assert f"{{{', '.join(AGENTS)}}}" in text
     assert "[default: evidence]" in text
     assert "[dex]" in text
     for option in ("--spectralrange", "--accept", "--no-fixlevels", "--resume", "--ntrajectories"):

@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 from ...blas_threads import on_one_thread
 from ...errors import InputError
 from ..arrays import FloatArray, IntArray
-from ..labels import LabelGroups, label_groups
+from ..labels import label_groups
 from ..request import Request, Watch
 from ..result import Analysis, AssignedLines, DeterminedLevels, Outcome
 from ..settings import AnalysisSettings
 from ..system import KnownLevels, TermSystem
 from .confidence import FEWEST_REPETITIONS, Hidden, calibrated, doubt_of, hide_known
+from .learned_score import LearnedScore, load_score
 from .model import EvidenceModel, model_for
-from .repetitions import agreement_with, run_repetitions
+from .prior import groups_for
+from .repetitions import SAMPLED, Plan, agreement_with, run_repetitions
 from .search import drop_orphans
 from .state import SearchState
-from .trajectory import Trajectory, run_trajectory
+from .trajectory import Trajectory, restored, run_trajectory
 from .undetermined import STOPPED, left_undetermined
 
-__all__ = ["evidence"]
+__all__ = ["analysed", "evidence"]
 
 FORMAT = 1
 """Of the checkpoint; to be raised when a repetition with the same inputs gives another result."""
@@ -42,7 +44,6 @@ SEARCH_PROBABILITY = 0.5
 """Raw probability below which the search keeps no level: what is kept wrongly breeds more that is wrong."""
 
 
-@on_one_thread
 def evidence(
     system: TermSystem, settings: AnalysisSettings, request: Request, watch: Watch | None = None
 ) -> Analysis:
@@ -59,7 +60,9 @@ def evidence(
     settings : AnalysisSettings
     request : Request
         ``options``: ``rounds`` (cross-entropy rounds of the repetitions, default 1), ``configuration`` (mapping of
-        label to configuration), ``model`` (`EvidenceModel`).
+        label to configuration), ``model`` (`EvidenceModel`), ``score`` (``"hand"``, the default, ``"learned"``, or
+        the file of a learned score), ``threshold`` (raw probability below which the search keeps no level; the
+        smaller of `SEARCH_PROBABILITY` and the wanted probability by default).
     watch : Watch, optional
 
     Returns
@@ -71,15 +74,26 @@ def evidence(
     InputError
         A line list with fewer than three lines; a checkpoint of another run.
     """
+    return analysed(system, settings, request, watch, SAMPLED)
+
+
+@on_one_thread
+def analysed(
+    system: TermSystem, settings: AnalysisSettings, request: Request, watch: Watch | None, plan: Plan
+) -> Analysis:
+    """Carry out what `evidence` describes, with the repetitions that a plan wants."""
     if len(system.lines) < FEWEST_LINES_IN_LIST:
         raise InputError(
             f"{system.lines.source or 'line list'}: {len(system.lines)} lines; an analysis needs at least "
             f"{FEWEST_LINES_IN_LIST}"
         )
     began, cpu = time.monotonic(), time.process_time()
-    model: EvidenceModel = request.options.get("model") or model_for(settings)
-    groups = _groups(system, request.options.get("configuration"))
-    min_log_odds = _logit(min(SEARCH_PROBABILITY, max(request.min_probability, 0.01)))
+    model = _model(settings, request)
+    if request.n_trajectories == 1:
+        request = replace(request, n_trajectories=plan.n_runs)
+    rounds = int(request.options.get("rounds", plan.n_rounds))
+    groups = groups_for(system.levels, request.options.get("configuration"))
+    min_log_odds = _logit(_threshold(request))
     telling = _Telling(watch, began)
     start = SearchState(system, settings, groups, model, request.by_hand)
     hidden = hide_known(start)
@@ -90,12 +104,12 @@ def evidence(
     if request.n_trajectories > 1 and not first.stopped:
         runs = run_repetitions(
             first, system, settings, groups, model, request, min_log_odds=min_log_odds,
-            rounds=int(request.options.get("rounds", 1)), fingerprint=_fingerprint(system, settings, request, model),
-            report=telling.repetitions,
+            rounds=rounds, fingerprint=_fingerprint(system, settings, request, model, plan, rounds),
+            report=telling.repetitions, plan=plan,
         )  # fmt: skip
     best = max(runs, key=lambda r: (r.score, -r.index))
     if best is not first:
-        state = _restored(best, system, settings, groups, model, request)
+        state = restored(best, system, settings, groups, model, request)
     # later rounds lean towards the best of the earlier ones, so only the free first round bears witness
     free = [run for run in runs if run.index < request.n_trajectories]
     agreement = agreement_with(best, free, settings.tolerance)
@@ -128,7 +142,7 @@ def evidence(
     return Analysis(
         system,
         settings,
-        "evidence",
+        plan.agent,
         levels,
         lines,
         undetermined,
@@ -170,17 +184,33 @@ def _logit(p: float) -> float:
     return float(np.log(p / (1.0 - p)))
 
 
-def _groups(system: TermSystem, configuration: Any) -> LabelGroups:
-    """Groups by label; levels of one parity are one group where labels tell nothing."""
-    groups = label_groups(system.levels, configuration=configuration)
-    if groups.recognised > 0:
-        return groups
-    parity = np.maximum(system.levels.parity, 0)
-    return LabelGroups(parity, groups.parent, groups.term, ("parity 0", "parity 1"), groups.parsed)
+def _threshold(request: Request) -> float:
+    """Raw probability below which the search keeps no level."""
+    given = request.options.get("threshold")
+    threshold = min(SEARCH_PROBABILITY, max(request.min_probability, 0.01)) if given is None else float(given)
+    if not 0.0 < threshold < 1.0:
+        raise InputError(
+            f"threshold: got {threshold:g}, a probability between 0 and 1 is needed; the default is 0.5"
+        )
+    return threshold
+
+
+def _model(settings: AnalysisSettings, request: Request) -> EvidenceModel:
+    """Numbers of the score, with the learned score if it is asked for."""
+    model: EvidenceModel = request.options.get("model") or model_for(settings)
+    score = request.options.get("score", "hand")
+    if score == "hand":
+        return model
+    return replace(model, learned=score if isinstance(score, LearnedScore) else load_score(score))
 
 
 def _fingerprint(
-    system: TermSystem, settings: AnalysisSettings, request: Request, model: EvidenceModel
+    system: TermSystem,
+    settings: AnalysisSettings,
+    request: Request,
+    model: EvidenceModel,
+    plan: Plan,
+    rounds: int,
 ) -> str:
     """Hash of all that a repetition depends on; the number of workers and of repetitions is not among it."""
     digest = hashlib.sha256()
@@ -194,12 +224,14 @@ def _fingerprint(
     configuration = request.options.get("configuration")
     if isinstance(configuration, Mapping):
         configuration = sorted(configuration.items())
-    rounds = int(request.options.get("rounds", 1))
     rest = (
+        plan.agent,
+        plan.numbers,
         settings,
         model,
         request.n_levels,
         request.min_probability,
+        _threshold(request),
         request.seed,
         by_hand.accept_levels,
         by_hand.accept_lines,
@@ -213,25 +245,6 @@ def _fingerprint(
     )
     digest.update(repr(rest).encode())
     return digest.hexdigest()
-
-
-def _restored(
-    run: Trajectory,
-    system: TermSystem,
-    settings: AnalysisSettings,
-    groups: LabelGroups,
-    model: EvidenceModel,
-    request: Request,
-) -> SearchState:
-    """State of a repetition, made again from its record."""
-    state = SearchState(system, settings, groups, model, request.by_hand)
-    for i, level in enumerate(run.level):
-        state.accept(
-            int(level), float(run.energy[i]), float(run.energy_sd[i]), float(run.log_odds[i]), [], order=i
-        )
-    state.claim(list(zip(run.transition.tolist(), run.line.tolist(), strict=True)))
-    state.refit()
-    return state
 
 
 def _judged(

@@ -2,9 +2,36 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from ..arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["Graph", "Numbers", "Scores", "Spectrum", "State"]
+__all__ = ["NO_TERMS", "N_SUMMED", "TERMS", "Graph", "Numbers", "Scores", "Spectrum", "State"]
+
+TERMS = (
+    "prior",  # ln p(E), E in cm-1
+    "width",  # ln(sqrt(2 pi) s_E)
+    "place",  # sum of ln f over the matched lines
+    "intensity",  # of ln g, the shared offset integrated out
+    "chance",  # of -ln rho
+    "listed",  # of ln p0
+    "missing",  # sum of ln(1 - p0 P_D (1 - M)) over the unmatched transitions
+    "worst_missing",  # the most negative of these
+    "lines",  # number of matched lines
+    "foreseen",  # sum of P_D over all expected transitions: lines that should be listed
+    "foreseen_matched",  # the same over the matched ones
+    "best_line",  # largest ln of what one matched line speaks for the energy
+    "off_place",  # mean over matched lines of ln(1 + (d / s)^2)
+    "offset",  # of the intensities of this upper level, in its prior standard deviations, absolute
+    "away",  # energy from what is expected, in standard deviations, absolute
+    "strength",  # sum over matched lines of the decimal logarithm of intensity over detection limit
+)
+"""What the evidence of a candidate is made of, and what else is told of it."""
+
+N_SUMMED = 7
+"""The first so many terms add up to the evidence."""
+
+NO_TERMS: FloatArray = np.empty((0, 0, len(TERMS)))
 
 
 class Graph(NamedTuple):
@@ -79,3 +106,4 @@ class Scores(NamedTuple):
     log_total: FloatArray  # (n_id,) ln of the sum over candidates, "nothing is seen", "it is elsewhere"
     n_expected: IntArray  # (n_id,) transitions to known levels that should be seen
     line: IntArray  # (n_slot,) of the best candidate; -1 not seen, -2 not expected
+    terms: FloatArray = NO_TERMS  # (n_id, n_kept, n_term), see TERMS; left alone when it has no rows

@@ -172,6 +172,9 @@ def _rough_evidence(energy, edge, gain, s1, s2, wide, n_edges, reach):  # type: 
 def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore[no-untyped-def]
     """Write the scores of level k into row `out`."""
     n_kept = scores.energy.shape[1]
+    told = scores.terms.shape[0] > 0
+    if told:
+        scores.terms[out] = 0.0
     scores.energy[out, :] = np.nan
     scores.log_evidence[out, :] = -np.inf
     scores.energy_sd[out, :] = np.nan
@@ -281,6 +284,8 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
         evidence = 0.0
         n_matched = n_shared = 0
         sum_r = sum_r2 = 0.0
+        lacking = worst = foreseen = foreseen_matched = off_place = strength = chance = intensity = 0.0
+        best_line = -np.inf
         for e in range(n_edges):
             i = best[e]
             if upper[e]:
@@ -302,6 +307,7 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                     hidden = max(hidden, 1.0 if claimed[q] else numbers.masked_by_free)
                 q += 1
             missed = math.log(1.0 - listed * seen * (1.0 - hidden))
+            foreseen += seen
             if i >= 0:
                 r = residual[i]
                 without = best_worth[e] - _log_normal(r, spread[e])
@@ -310,6 +316,14 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                     matched = without + _log_normal(r - offset, sd)
                 if matched > missed:
                     n_matched += 1
+                    if told:
+                        foreseen_matched += seen
+                        chance -= spectrum.log_density[line[i]]
+                        off_place += math.log1p(((energy[i] - here) / s1[i]) ** 2)
+                        strength += log_intensity[line[i]] - (predicted - over)
+                        best_line = max(best_line, matched)
+                        if not upper[e]:
+                            intensity += matched - without
                     if upper[e]:
                         evidence += without
                         n_shared += 1
@@ -320,19 +334,24 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
                     continue
                 best[e] = -1
             evidence += missed
+            lacking += missed
+            worst = min(worst, missed)
         if n_matched == 0:
             continue
         if n_shared > 0:
             # n residuals of variance sd_line^2 with a common part of variance sd_level^2, integrated out
             shrink = 1.0 + n_shared * (sd_level / sd_line) ** 2
+            without = evidence
             evidence -= 0.5 * (sum_r2 - sum_r**2 * (sd_level / sd_line) ** 2 / shrink) / sd_line**2
             evidence -= n_shared * (math.log(sd_line) + HALF_LOG_2PI) + 0.5 * math.log(shrink)
+            intensity += evidence - without
         sd = state.expected_sd[k]
         away = (here - state.expected[k]) / sd
         prior = numbers.core_share * math.exp(-0.5 * (away / 1.2) ** 2) / (1.2 * sd)
         prior += numbers.tail_share * math.exp(-0.5 * (away / 3.0) ** 2) / (3.0 * sd)
         prior *= 0.3989422804014327
         prior += (1.0 - numbers.core_share - numbers.tail_share) / (2.0 * numbers.window)
+        of_lines = evidence
         evidence += math.log(prior) + 0.5 * math.log(variance) + HALF_LOG_2PI
         # anchors of one cluster lead to the same energy; only its best counts in the total
         if here - cluster_energy > reach:
@@ -344,6 +363,15 @@ def _score_one(out, k, graph, spectrum, state, numbers, scores):  # type: ignore
         if place == 0:
             for e in range(n_edges):
                 kept[e] = line[best[e]] if best[e] >= 0 else -1
+        if told and place < n_kept:
+            certain = n_matched * math.log(listed)
+            terms = scores.terms[out, place]
+            terms[0], terms[1] = math.log(prior), 0.5 * math.log(variance) + HALF_LOG_2PI
+            terms[2] = of_lines - intensity - chance - certain - lacking
+            terms[3], terms[4], terms[5], terms[6] = intensity, chance, certain, lacking
+            terms[7], terms[8], terms[9], terms[10] = worst, n_matched, foreseen, foreseen_matched
+            terms[11], terms[12] = best_line, off_place / n_matched
+            terms[13], terms[14], terms[15] = abs(offset) / sd_level, abs(away), strength
     peak, total = _log_add(peak, total, cluster_evidence)
     scores.line[slot] = kept
     peak, total = _log_add(peak, total, numbers.log_elsewhere)
@@ -368,6 +396,8 @@ def _insert(out, energy, evidence, sd, n, apart, n_kept, scores):  # type: ignor
         scores.log_evidence[out, place] = scores.log_evidence[out, place - 1]
         scores.energy_sd[out, place] = scores.energy_sd[out, place - 1]
         scores.n_lines[out, place] = scores.n_lines[out, place - 1]
+        if scores.terms.shape[0] > 0:
+            scores.terms[out, place] = scores.terms[out, place - 1]
         place -= 1
     scores.energy[out, place] = energy
     scores.log_evidence[out, place] = evidence

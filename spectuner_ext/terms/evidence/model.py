@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..settings import AnalysisSettings
+from .learned_score import LearnedScore
 
 __all__ = ["EvidenceModel", "model_for"]
 
@@ -66,6 +67,8 @@ class EvidenceModel:
         Of the noise on the order of acceptance (0 for the most confident first).
     prior_scale : float
         Factor on the standard deviation of the energy prior; repetitions vary it.
+    learned : LearnedScore or None
+        Corrects the evidence of every candidate.
     """
 
     sd_line: float = 0.33
@@ -94,6 +97,7 @@ class EvidenceModel:
     sweeps: int = 3
     temperature: float = 0.0
     prior_scale: float = 1.0
+    learned: LearnedScore | None = None
 
     def perturbed(self, stream: np.random.Generator) -> "EvidenceModel":
         """Vary what is least certain, for a repetition whose agreement is asked for."""

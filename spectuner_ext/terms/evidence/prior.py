@@ -1,14 +1,15 @@
 """Where a level is expected: a Gaussian process on observed minus calculated energies."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray, IntArray
-from ..labels import LabelGroups
+from ..labels import LabelGroups, label_groups
 from ..levels import Levels
 
-__all__ = ["EnergyPrior", "energy_prior"]
+__all__ = ["EnergyPrior", "energy_prior", "groups_for"]
 
 LENGTH_CM = 4000.0
 """Correlation length of the errors along the calculated energy, within a configuration."""
@@ -59,6 +60,22 @@ class EnergyPrior:
     sd: FloatArray
     scales: tuple[float, float]
     flat: BoolArray
+
+
+def groups_for(levels: Levels, configuration: Mapping[str, str] | Sequence[str] | None = None) -> LabelGroups:
+    """Groups by label; levels of one parity are one group where labels tell nothing.
+
+    Parameters
+    ----------
+    levels : Levels
+    configuration : mapping of label to configuration, or one text a level, optional
+        See `label_groups`.
+    """
+    groups = label_groups(levels, configuration=configuration)
+    if groups.recognised > 0:
+        return groups
+    parity = np.maximum(levels.parity, 0)
+    return LabelGroups(parity, groups.parent, groups.term, ("parity 0", "parity 1"), groups.parsed)
 
 
 def _shared_covariance(groups: LabelGroups, levels: Levels, a: IntArray, b: IntArray) -> FloatArray:

@@ -8,7 +8,7 @@ import json
 import signal
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from .model import EvidenceModel
 from .search import final_odds, objective
 from .trajectory import Bias, Trajectory, run_trajectory
 
-__all__ = ["agreement_with", "consensus", "run_repetitions"]
+__all__ = ["SAMPLED", "Plan", "agreement_with", "consensus", "run_repetition", "run_repetitions"]
 
 TEMPERATURE = 1.0
 """Of the noise on the order of acceptance, in log odds: two levels that are equally sure come in either order."""
@@ -37,6 +37,33 @@ ELITE_BIAS = 3.0
 """Log odds that a level gains when all elites have it at the same energy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the runs of a round are made from those of the earlier rounds.
+
+    Parameters
+    ----------
+    agent : str
+        Name of the agent that does it.
+    lead : callable
+        Makes what leads a round (anything that can be pickled) from all runs so far and the tolerance in cm^-1.
+    run : callable
+        Makes a run from its index, system, settings, groups, model, request, least log odds, and what leads the
+        round: None in the first. A function of a module, so that other processes find it.
+    n_runs, n_rounds : int
+        Of a round, the unperturbed run counted in, where a request asks for one; and rounds by default.
+    numbers : tuple
+        Whatever else the runs depend on.
+    """
+
+    agent: str
+    lead: Callable[[Sequence[Trajectory], float], Any]
+    run: Callable[..., Trajectory]
+    n_runs: int = 1
+    n_rounds: int = 1
+    numbers: tuple[Any, ...] = ()
+
+
 def run_repetition(
     index: int,
     system: TermSystem,
@@ -45,7 +72,7 @@ def run_repetition(
     model: EvidenceModel,
     request: Request,
     min_log_odds: float,
-    bias: Bias,
+    bias: Bias | None,
 ) -> Trajectory:
     """Run once with perturbed numbers and order, then judge the outcome with the unperturbed ones.
 
@@ -70,10 +97,10 @@ def run_repetition(
 
 
 @on_one_thread
-def _in_worker(*arguments: Any) -> Trajectory:
+def _in_worker(run: Callable[..., Trajectory], *arguments: Any) -> Trajectory:
     """Run once in a process that leaves an interrupt from the terminal to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run_repetition(*arguments)
+    return run(*arguments)
 
 
 def run_repetitions(
@@ -88,30 +115,34 @@ def run_repetitions(
     rounds: int,
     fingerprint: str,
     report: Callable[[int, int, Sequence[Trajectory]], bool],
+    plan: "Plan | None" = None,
 ) -> list[Trajectory]:
-    """Run the repetitions of a request in rounds; each round leans towards what the best of the earlier ones share.
+    """Run the repetitions of a request in rounds; each round leans on the earlier ones.
 
     Parameters
     ----------
     first : Trajectory
         The unperturbed run.
     rounds : int
-        The first is free; the others are cross-entropy rounds (Rubinstein & Kroese 2004).
+        The first is free.
     fingerprint : str
         Of all inputs; repetitions on file that have another are refused.
     report : callable
         Gets repetitions done and in all, and the runs; a true answer stops after the running ones.
+    plan : Plan, optional
+        `SAMPLED` when left out.
 
     Returns
     -------
     list of Trajectory
         `first` and all that finished, in order of their index: the same whatever the number of workers.
     """
+    plan = plan or SAMPLED
     kept = _read(request.checkpoint, fingerprint)
     runs = {0: first}
     total = (request.n_trajectories - 1) * rounds
     for number in range(rounds):
-        bias = consensus(list(runs.values()), settings.tolerance) if number else {}
+        lead = plan.lead(list(runs.values()), settings.tolerance) if number else None
         start = 1 + number * (request.n_trajectories - 1)
         indices = range(start, start + request.n_trajectories - 1)
         runs.update({i: kept[i] for i in indices if i in kept})
@@ -120,12 +151,11 @@ def run_repetitions(
             break
         if request.n_workers == 1:
             finished = (
-                run_repetition(i, system, settings, groups, model, request, min_log_odds, bias)
-                for i in missing
+                plan.run(i, system, settings, groups, model, request, min_log_odds, lead) for i in missing
             )
         else:
             finished = Parallel(n_jobs=request.n_workers, return_as="generator")(
-                delayed(_in_worker)(i, system, settings, groups, model, request, min_log_odds, bias)
+                delayed(_in_worker)(plan.run, i, system, settings, groups, model, request, min_log_odds, lead)
                 for i in missing
             )
         stopped = False
@@ -159,6 +189,10 @@ def consensus(runs: Sequence[Trajectory], tolerance: float) -> dict[int, tuple[f
         share = same[centre].sum() / len(elite)
         bias[level] = (float(energies[centre]), float(ELITE_BIAS * share))
     return bias
+
+
+SAMPLED = Plan("evidence", consensus, run_repetition)
+"""Later rounds are cross-entropy rounds (Rubinstein & Kroese 2004): they lean towards what the best runs share."""
 
 
 def agreement_with(best: Trajectory, runs: Sequence[Trajectory], tolerance: float) -> np.ndarray[Any, Any]:

@@ -141,10 +141,13 @@ class ScoreBoard:
         self.energy[ids], self.energy_sd[ids] = scores.energy[:, 0], scores.energy_sd[:, 0]
 
 
-def leave_one_out(state: SearchState, level: int) -> tuple[float, Scores, list[tuple[int, int]]]:
+def leave_one_out(
+    state: SearchState, level: int, *, with_terms: bool = False
+) -> tuple[float, Scores, list[tuple[int, int]]]:
     """Take a level back, with the lines it shares, and score it again; the caller puts something back.
 
     A level that would have fewer than two lines without this one owes its energy to it, so it does not speak for it.
+    `with_terms` is that of `SearchState.score`.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def leave_one_out(state: SearchState, level: int) -> tuple[float, Scores, list[t
     held = state.energy[dependants].copy()
     state.take_back(level)
     state.energy[dependants] = np.nan
-    scores = state.score([level])
+    scores = state.score([level], with_terms=with_terms)
     lines = state.matched(level)
     state.energy[dependants] = held
     return float(log_odds_of(scores)[0]), scores, lines

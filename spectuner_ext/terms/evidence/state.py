@@ -1,6 +1,7 @@
 """The state of a search: energies, who claims which line, and all that is fitted to them."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..request import ByHand
 from ..settings import AnalysisSettings
 from ..system import TermSystem
 from .density import log_line_density
-from .inputs import Graph, Numbers, Scores, Spectrum, State
+from .inputs import NO_TERMS, TERMS, Graph, Numbers, Scores, Spectrum, State
 from .intensity import DetectionLimit, Offsets, detection_limit, fit_offsets, fit_population
 from .kernel import score_levels
 from .model import EvidenceModel
@@ -85,6 +86,22 @@ class SearchState:
         self._accept_by_hand()
         self.refit()
         self._lines_of_pinned()
+
+    def branch(self) -> "SearchState":
+        """Return a copy whose changes leave this one as it is; what never changes is shared."""
+        other = copy(self)
+        for name in (
+            "energy",
+            "energy_sd",
+            "claimed",
+            "transition_of",
+            "_line",
+            "order",
+            "log_odds",
+            "first_odds",
+        ):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     def _slots(self) -> None:
         """Every transition from both of its levels."""
@@ -201,7 +218,9 @@ class SearchState:
         t = self.transition_of[lines]
         return np.asarray(lines[(upper[t] == level) | (lower[t] == level)])
 
-    def score(self, ids: Sequence[int] | IntArray, near: FloatArray | None = None) -> Scores:
+    def score(
+        self, ids: Sequence[int] | IntArray, near: FloatArray | None = None, *, with_terms: bool = False
+    ) -> Scores:
         """Score levels.
 
         Parameters
@@ -209,6 +228,8 @@ class SearchState:
         ids : array of int, (n_id,)
         near : array, (n_id,), in cm^-1, optional
             Look only at energies within the reach of these.
+        with_terms : bool
+            Tell what the evidence of every candidate is made of.
         """
         ids = np.asarray(ids, dtype=np.int64)
         bottom, top = self.bottom, self.top
@@ -219,6 +240,7 @@ class SearchState:
         scores = Scores(
             np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape, dtype=np.int64),
             np.empty(ids.size), np.empty(ids.size, dtype=np.int64), self._line,
+            np.empty((*shape, len(TERMS))) if with_terms or self.model.learned else NO_TERMS,
         )  # fmt: skip
         assert self.prior is not None
         calc = self.system.levels.energy
@@ -233,10 +255,23 @@ class SearchState:
             part = slice(row, row + 1)
             one = Scores(
                 scores.energy[part], scores.log_evidence[part], scores.energy_sd[part], scores.n_lines[part],
-                scores.log_total[part], scores.n_expected[part], scores.line,
+                scores.log_total[part], scores.n_expected[part], scores.line, scores.terms[part],
             )  # fmt: skip
             score_levels(ids[part], self.graph, self._spectrum(claimed), state, self.numbers, one)
+        if self.model.learned is not None:
+            n_known = self.n_levels - int(np.count_nonzero(np.isnan(self.energy)))
+            changed = self.model.learned.rescore(
+                scores, n_known, self.prior.sd[ids], self.numbers.log_elsewhere, reorder=near is None
+            )
+            self._look_again(ids, scores, np.flatnonzero(changed))
         return scores
+
+    def _look_again(self, ids: IntArray, scores: Scores, rows: IntArray) -> None:
+        """Find the lines of the best candidates in some rows where the score prefers another than the evidence."""
+        for row in rows:
+            there = self.score(ids[[row]], near=scores.energy[[row], 0])
+            for name in ("energy", "energy_sd", "n_lines"):
+                getattr(scores, name)[row, 0] = getattr(there, name)[0, 0]
 
     def _spectrum(self, claimed: BoolArray) -> Spectrum:
         return Spectrum(

@@ -16,7 +16,7 @@ from .model import EvidenceModel
 from .search import accept_confident, final_odds, objective, sweep
 from .state import SearchState
 
-__all__ = ["Bias", "Trajectory", "run_trajectory"]
+__all__ = ["Bias", "Trajectory", "restored", "run_trajectory"]
 
 Report = Callable[[str, int, int | None, int], bool]
 """Gets stage, steps done, steps in all (None when unknown) and levels so far; True stops the run."""
@@ -91,6 +91,7 @@ def run_trajectory(
     min_log_odds: float,
     bias: Bias | None = None,
     report: Report | None = None,
+    state: SearchState | None = None,
 ) -> tuple[Trajectory, SearchState]:
     """Search, sweep, and judge every level without itself.
 
@@ -102,9 +103,11 @@ def run_trajectory(
         Of the least sure level that the search keeps.
     bias : Bias, optional
     report : Report, optional
+    state : SearchState, optional
+        To go on from; changed.
     """
     stream = request.stream(index)
-    state = SearchState(system, settings, groups, model, request.by_hand)
+    state = state or SearchState(system, settings, groups, model, request.by_hand)
 
     def stopped(stage: str, done: int, total: int | None = None) -> bool:
         return report is not None and report(stage, done, total, len(state.order))
@@ -146,3 +149,22 @@ def run_trajectory(
         support, line, state.transition_of[line], objective(odds), cancelled,
     )  # fmt: skip
     return trajectory, state
+
+
+def restored(
+    run: Trajectory,
+    system: TermSystem,
+    settings: AnalysisSettings,
+    groups: LabelGroups,
+    model: EvidenceModel,
+    request: Request,
+) -> SearchState:
+    """State of a run, made again from its record; the odds of its levels stand for those of first acceptance."""
+    state = SearchState(system, settings, groups, model, request.by_hand)
+    for i, level in enumerate(run.level):
+        state.accept(
+            int(level), float(run.energy[i]), float(run.energy_sd[i]), float(run.log_odds[i]), [], order=i
+        )
+    state.claim(list(zip(run.transition.tolist(), run.line.tolist(), strict=True)))
+    state.refit()
+    return state
