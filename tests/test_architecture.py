@@ -35,7 +35,7 @@ HOMES = {
     "dask": ["spectuner_ext/pipeline/cubes/schedule.py"],
     "distributed": ["spectuner_ext/pipeline/cubes/schedule.py"],
     "gymnasium": ["spectuner_ext/terms/gym.py"],
-    "joblib": ["spectuner_ext/terms/evidence/repetitions.py", "spectuner_ext/terms/workers.py"],
+    "joblib": ["spectuner_ext/terms/evidence/repetitions.py", "spectuner_ext/terms/process_pool.py"],
     "threadpoolctl": ["spectuner_ext/blas_threads.py"],
     "matplotlib": [
         "spectuner_ext/pipeline/plots.py",

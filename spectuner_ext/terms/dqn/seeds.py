@@ -17,10 +17,10 @@ from ...learning.records import read_records
 from ...learning.run_folder import RECORDS
 from ...learning.seeding import derived_seeds
 from ..episode import begin
+from ..process_pool import in_processes
 from ..request import Request, Watch
 from ..settings import AnalysisSettings
 from ..system import TermSystem
-from ..workers import in_processes
 from .settings import DQNSettings
 from .training import Trained, train_agent
 

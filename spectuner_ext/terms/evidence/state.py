@@ -30,6 +30,9 @@ MARGIN_DEX = 1.0
 USUAL_LOG_GA = 5.0
 """Decimal logarithm of gA in s^-1 of a known line that the calculation does not have."""
 
+_OWN = ("energy", "energy_sd", "claimed", "transition_of", "_line", "order", "log_odds", "first_odds")
+"""What a branch of a search changes."""
+
 
 class SearchState:
     """Energies and claims, changed by `accept` and `take_back`; `refit` brings everything fitted up to date.
@@ -90,16 +93,7 @@ class SearchState:
     def branch(self) -> "SearchState":
         """Return a copy whose changes leave this one as it is; what never changes is shared."""
         other = copy(self)
-        for name in (
-            "energy",
-            "energy_sd",
-            "claimed",
-            "transition_of",
-            "_line",
-            "order",
-            "log_odds",
-            "first_odds",
-        ):
+        for name in _OWN:
             setattr(other, name, getattr(self, name).copy())
         return other
 

@@ -11,11 +11,11 @@ from typing import Any
 from ...errors import InputError
 from ...learning.atomic_file import write_whole
 from ..episode import Start, begin
+from ..process_pool import in_processes
 from ..request import Request, Watch
 from ..result import Outcome
 from ..settings import AnalysisSettings
 from ..system import TermSystem
-from ..workers import in_processes
 from .checkpoint import append, fingerprint, read
 from .search import Found, Moves, search
 from .settings import SearchSettings
