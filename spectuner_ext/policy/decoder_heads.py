@@ -71,6 +71,18 @@ class LinePool(nn.Module):
         return nn.functional.silu(self.leave(torch.cat([pooled, whole], dim=-1))), x
 
 
+def _with_entropy(logits: Tensor, context: Tensor) -> Tensor:
+    """Context, and how sure the logits are by themselves, (..., width + 2)."""
+    told = torch.log_softmax(logits, dim=-1)
+    entropy = -(told.exp() * told).sum(dim=-1, keepdim=True).detach()
+    return torch.cat([context, entropy, torch.exp(-entropy)], dim=-1)
+
+
+def _moderate(x: Tensor) -> Tensor:
+    """Factor ``exp(x)``, bent so that it stays between exp(-3) and exp(3)."""
+    return torch.exp(3.0 * torch.tanh(x / 3.0))
+
+
 class Sharpness(nn.Module):
     """A factor on logits, so that a network that knows a place well can say so without large weights."""
 
@@ -82,10 +94,7 @@ class Sharpness(nn.Module):
 
     def forward(self, logits: Tensor, context: Tensor) -> Tensor:
         """Logits (..., n) times a factor that follows from their own entropy and the context (..., width)."""
-        told = torch.log_softmax(logits, dim=-1)
-        entropy = -(told.exp() * told).sum(dim=-1, keepdim=True).detach()
-        known = torch.cat([context, entropy, torch.exp(-entropy)], dim=-1)
-        return torch.as_tensor(logits * torch.exp(3.0 * torch.tanh(self.factor(known) / 3.0)))
+        return logits * _moderate(self.factor(_with_entropy(logits, context)))
 
 
 class CoreAndTails(nn.Module):
@@ -103,11 +112,8 @@ class CoreAndTails(nn.Module):
 
     def forward(self, logits: Tensor, context: Tensor) -> Tensor:
         """Logits (..., n) of the mixture, from those of one density and the context (..., width)."""
-        told = torch.log_softmax(logits, dim=-1)
-        entropy = -(told.exp() * told).sum(dim=-1, keepdim=True).detach()
-        shape = self.shape(torch.cat([context, entropy, torch.exp(-entropy)], dim=-1))
-        core, tails, share = shape.unsqueeze(-1).unbind(dim=-2)
-        core, tails = (torch.exp(3.0 * torch.tanh(x / 3.0)) for x in (core, tails))
+        core, tails, share = self.shape(_with_entropy(logits, context)).unsqueeze(-1).unbind(dim=-2)
+        core, tails = _moderate(core), _moderate(tails)
         return torch.logaddexp(
             nn.functional.logsigmoid(share) + torch.log_softmax(core * logits, dim=-1),
             nn.functional.logsigmoid(-share) + torch.log_softmax(tails * logits, dim=-1),

@@ -137,7 +137,7 @@ def analysed(
         "hidden_known_expected": float(
             np.sum(calibrated(hidden.log_odds, np.ones(hidden.level.size), doubt_of(hidden.log_odds)))
         ),
-        "warnings": _warnings(system, hidden, request),
+        "warnings": _warnings(system, hidden, request) + _uncalibrated(plan, model),
     }
     return Analysis(
         system,
@@ -168,6 +168,18 @@ def _warnings(system: TermSystem, hidden: Hidden, request: Request) -> list[str]
             "of wrong levels; repeat with ntrajectories of 6 or more and heed the agreement"
         )
     return notes
+
+
+def _uncalibrated(plan: Plan, model: EvidenceModel) -> list[str]:
+    """What keeps the map of `calibrated` from being the right one."""
+    causes = [plan.agent] if plan is not SAMPLED else []
+    causes += ["a learned score"] if model.learned is not None else []
+    if not causes:
+        return []
+    return [
+        "probabilities are calibrated for the agent evidence with the score made by hand, not for "
+        f"{' with '.join(causes)}; take them for an order"
+    ]
 
 
 def _refitted(system: TermSystem, settings: AnalysisSettings, state: SearchState) -> KnownLevels | None:

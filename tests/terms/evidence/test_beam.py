@@ -49,6 +49,24 @@ def uninterrupted(beam_ion):
     return run(beam_ion)
 
 
+@pytest.mark.parametrize(
+    ("agent", "score", "what"),
+    [("evidence", "hand", None), ("evidence", "learned", "a learned score"), ("beam", "hand", "beam"),
+     ("beam", "learned", "beam with a learned score")],
+)  # fmt: skip
+def test_probabilities_without_calibration_are_said_to_be_an_order(beam_ion, agent, score, what):
+    options = {"score": score, "rounds": 1}
+    found = agent_named(agent)(
+        beam_ion.system, beam_ion.settings, Request(n_trajectories=2, options=options), None
+    )
+    told = [text for text in found.summary["warnings"] if "calibrated" in text]
+    if what is None:
+        assert told == []
+    else:
+        assert len(told) == 1
+        assert f"not for {what};" in told[0]
+
+
 def trajectory(index, levels, score):
     ids = np.array(list(levels), dtype=np.int64)
     none, empty = np.full(ids.size, np.nan), np.empty(0, dtype=np.int64)
