@@ -12,7 +12,7 @@ from spectuner_ext.learning.best import BestKeeper
 from spectuner_ext.lte.model import LTEModel
 from spectuner_ext.lte.parameters import ParameterSpace
 from spectuner_ext.observation.observation import Beam, Observation
-from spectuner_ext.policy.case import LOWER, UPPER, Case
+from spectuner_ext.policy.case import LOWER, UPPER, Case, inside_windows
 from spectuner_ext.policy.compact import as_tensors
 from spectuner_ext.policy.coordinates import to_parameters
 from spectuner_ext.policy.density import inverse, log_density
@@ -302,6 +302,50 @@ def test_share_of_observed_cases(simulated, toy_cases, share):
     assert abs(observed.mean() - share) <= 4.0 * np.sqrt(share * (1.0 - share) / 300)
     if share:
         assert set(which) >= {0, 1, 2}
+
+
+@pytest.fixture(scope="module")
+def crowded(database):
+    """Scenes of four species in a library of which some lines always meet others."""
+    source = ExampleSource(SceneSettings(kind="blended", bands=(6,), n_contaminant=(2, 2)), TOKENS, 9, 10)
+    names = ("CH3OH;v=0;", "CH3CN;v=0;", "H2CO;v=0;", "CH3OCHO;v=0;", "C2H5CN;v=0;", "CH3OCH3;v=0;")
+    library = SpeciesLibrary(database, species=names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "SpeciesLibrary", lambda opened: library)
+        source.cases(0)
+    return source
+
+
+def _scenes(source, n):
+    """All scenes of the first batches, by their first window."""
+    stream, size = source._stream, 4 * source.size
+    return {s.observation.windows[0].intensity.tobytes(): s for s in stream.scenes(0, n * size)}
+
+
+def test_absent_species_are_not_in_their_spectra(crowded):
+    scenes = {s.observation.windows[0].intensity.tobytes(): s for s in _scenes(crowded, 6)}
+    n = 0
+    for number in range(6):
+        for case in crowded.absent_cases(number, 5):
+            scene = scenes[case.observation.windows[0].intensity.tobytes()]
+            assert case.transitions.species not in {m.species for m in scene.members}
+            assert inside_windows(case.observation, case.transitions.frequency).any()
+            n += 1
+    assert n == 30
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_share_of_absent_species(crowded, share):
+    source = CaseSource(crowded, (), 0.0, share)
+    scenes = {s.observation.windows[0].intensity.tobytes(): s for s in _scenes(crowded, 12)}
+    absent = []
+    for number in range(12):
+        batch = source.batch(number)
+        assert len(batch) == 10
+        for case in batch:
+            scene = scenes[case.observation.windows[0].intensity.tobytes()]
+            absent.append(case.transitions.species not in {m.species for m in scene.members})
+    assert abs(np.mean(absent) - share) <= 4.0 * np.sqrt(share * (1.0 - share) / 120)
 
 
 def test_without_observed_spectra_all_are_simulated(simulated):

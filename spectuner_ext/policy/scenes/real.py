@@ -31,6 +31,9 @@ CONTINUUM = 20.0
 
 MAX_WINDOWS = 4
 
+MIN_SHARE = 0.4
+"""Share of the stronger lines of a species that must meet a peak, to learn from; in a line forest one always does."""
+
 
 class RealSpectra:
     """One half of the windows of a folder of single-window spectra, and their combinations.

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...observation.observation import Observation
 from ...spectroscopy import LineDatabase
 from ..case import LOWER, UPPER, Case
 from ..scenes.library import SpeciesLibrary
 from ..scenes.members import Member
+from ..scenes.real import MIN_SHARE, Candidate, candidates
 from ..scenes.scene import Scene
 from ..scenes.settings import SceneSettings
+from ..scenes.species import Group
 from ..scenes.stream import SceneStream
 from ..tokens import Channels, Tokens, TokenSettings, collate, tokens_of
 
@@ -91,6 +95,25 @@ class ExampleSource:
                 break
         return found[: self.size]
 
+    def absent_cases(self, number: int, n: int) -> list[Case]:
+        """Up to `n` cases of species that are not in the spectrum, though peaks lie where their lines would be.
+
+        In a line forest most species that one may ask for are of this kind, and the best match is then an accident of
+        other lines, far from the velocity and the temperature of the source.
+        """
+        found: list[Case] = []
+        if n < 1:
+            return found
+        rng = np.random.default_rng([self.seed, number, 2])
+        for scene in self._scenes_from(number, backwards=True):
+            present = {member.species for member in scene.members}
+            others = [c.case for c in self._candidates(scene.observation) if c.species not in present]
+            chosen = rng.permutation(len(others))[: min(self.per_scene, n - len(found))]
+            found += [others[i] for i in chosen]
+            if len(found) == n:
+                break
+        return found
+
     def __getstate__(self) -> dict[str, object]:
         """Everything but the lines, which every process reads itself."""
         return {
@@ -103,14 +126,23 @@ class ExampleSource:
             setattr(self, name, value)
         self._stream = None
 
-    def _scenes_from(self, number: int) -> Iterator[Scene]:
-        """Scenes that belong to a batch."""
+    def _candidates(self, observation: Observation) -> tuple[Candidate, ...]:
+        """Species of the group that may be in a spectrum."""
+        group = cast(Group | None, self.group)
+        return candidates(observation, self._scene_stream().library, group, min_share=MIN_SHARE)
+
+    def _scene_stream(self) -> SceneStream:
         if self._stream is None:
             with LineDatabase.open() as database:
                 self._stream = SceneStream(SpeciesLibrary(database), self.scenes, self.seed)
-        first = number * self.size * _SCENES_PER_EXAMPLE
-        for i in range(first, first + self.size * _SCENES_PER_EXAMPLE):
-            yield self._stream[i]
+        return self._stream
+
+    def _scenes_from(self, number: int, *, backwards: bool = False) -> Iterator[Scene]:
+        """Scenes that belong to a batch, from the first or from the last of them."""
+        stream = self._scene_stream()
+        n = self.size * _SCENES_PER_EXAMPLE
+        for i in range(n):
+            yield stream[number * n + (n - 1 - i if backwards else i)]
         raise InputError(
-            f"scenes: {self.size * _SCENES_PER_EXAMPLE} scenes gave fewer than {self.size} targets; draw brighter"
+            f"scenes: {n} scenes gave fewer species than a batch of {self.size} needs; draw brighter"
         )

@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(slots=True)
 class CaseSource:
-    """Batches of cases by number, a share of them observed.
+    """Batches of cases by number, a share of them observed, and a share with species that are not there.
 
     Parameters
     ----------
@@ -31,11 +31,14 @@ class CaseSource:
         Real spectra with species that may be in them.
     share : float
         Of the observed cases.
+    absent_share : float
+        Of the other cases, those whose species is not in the spectrum.
     """
 
     simulated: ExampleSource
     observed: tuple[Case, ...] = ()
     share: float = 0.0
+    absent_share: float = 0.0
 
     def batch(self, number: int) -> list[Case]:
         """Cases of a batch."""
@@ -43,7 +46,9 @@ class CaseSource:
         n = self.simulated.size
         n_observed = int(rng.binomial(n, self.share)) if self.observed else 0
         cases = [self._varied(rng) for _ in range(n_observed)]
-        return cases + self.simulated.cases(number)[: n - n_observed]
+        n_absent = int(rng.binomial(n - n_observed, self.absent_share)) if self.absent_share else 0
+        cases += self.simulated.absent_cases(number, n_absent)
+        return cases + self.simulated.cases(number)[: n - len(cases)]
 
     def _varied(self, rng: np.random.Generator) -> Case:
         """One observed case, varied as in Spectuner-D1, section II.4.4, or as it is if that would lose its lines."""

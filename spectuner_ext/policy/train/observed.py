@@ -6,13 +6,10 @@ from typing import Literal
 from ...spectroscopy import LineDatabase
 from ..case import Case
 from ..scenes.library import SpeciesLibrary
-from ..scenes.real import RealSpectra, candidates
+from ..scenes.real import MIN_SHARE, RealSpectra, candidates
 from ..scenes.species import Group
 
 __all__ = ["observed_cases"]
-
-MIN_SHARE = 0.4
-"""Share of the stronger lines of a species that must meet a peak; in a line forest one always does."""
 
 
 def observed_cases(

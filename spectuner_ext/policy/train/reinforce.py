@@ -130,6 +130,7 @@ def train_reinforce(
         ExampleSource(scenes, network.settings.tokens, seed, n_new, settings.group, settings.per_scene),
         tuple(observed),
         settings.real_share,
+        settings.absent_share,
     )
     buffer = _buffer(source, settings, process)
     run.attach(
@@ -199,6 +200,7 @@ def _buffer(source: CaseSource, settings: ReinforceSettings, process: Process) -
         ),
         source.observed,
         source.share,
+        source.absent_share,
     )
     entries: list[Experience] = []
     number = 0

@@ -68,13 +68,15 @@ class ReinforceSettings:
         Cases of the buffer that get new draws after each step, in units of the cases of a step.
     real_share : float
         Share of the new cases and of the buffer that come from observed spectra, where those are given.
+    absent_share : float
+        Share of the simulated cases whose species is not in the spectrum, though peaks lie where its lines would be.
     rate, first_rate, last_rate, warm_up, weight_decay, max_norm
         As in `SupervisedSettings`.
     group : str or None
     per_scene : int
     """
 
-    n_step: int = 600
+    n_step: int = 3000
     n_part: int = 2
     part_size: int = 16
     n_draw: int = 64
@@ -82,8 +84,9 @@ class ReinforceSettings:
     n_entry: int = 1500
     n_best: int = 32
     refill: float = 1.0
-    real_share: float = 0.15
-    rate: float = 2e-4
+    real_share: float = 0.35
+    absent_share: float = 0.3
+    rate: float = 4e-4
     first_rate: float = 1e-5
     last_rate: float = 1e-6
     warm_up: float = 0.1
@@ -103,11 +106,11 @@ class ReinforceSettings:
             raise InputError(
                 f"n_draw: a draw is rewarded relative to others, so at least 2; got {self.n_draw}"
             )
-        if self.entropy < 0 or self.refill < 0 or not 0 <= self.real_share <= 1:
-            raise InputError(
-                "entropy and refill must not be negative, and real_share is from 0 to 1; got "
-                f"{self.entropy}, {self.refill}, {self.real_share}"
-            )
+        if self.entropy < 0 or self.refill < 0:
+            raise InputError(f"entropy, refill: must not be negative, got {self.entropy} and {self.refill}")
+        for name in ("real_share", "absent_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}: a share is from 0 to 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
