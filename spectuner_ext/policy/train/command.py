@@ -10,7 +10,9 @@ def train_policy(
     config: Annotated[
         str, "YAML or TOML file of settings; those of the shipped weights when not given."
     ] = "",
-    start: Annotated[str, "Weights to start the reinforcement stage with, without a supervised stage."] = "",
+    weights: Annotated[
+        str, "Weights to start the reinforcement stage with, without a supervised stage."
+    ] = "",
     observed: Annotated[str, "Folder of observed windows (FITS tables) for the reinforcement stage."] = "",
     seed: Annotated[int, "Seed."] = 0,
     workers: Annotated[int, "Processes that simulate spectra."] = 1,
@@ -33,7 +35,7 @@ def train_policy(
         paths = train(
             folder,
             settings,
-            start=start or None,
+            start=weights or None,
             observed=cases,
             seed=seed,
             workers=workers,
