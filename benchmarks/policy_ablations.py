@@ -36,7 +36,7 @@ NETWORKS = {
     "patches-16": replace(_NETWORK, n_patch=16),
     "thorough": replace(_NETWORK, thorough=True),
 }
-_STAGE = ReinforceSettings(n_step=N_REINFORCE)
+_STAGE = ReinforceSettings(n_step=N_REINFORCE, n_part=1)
 STAGES = {
     "reinforced": _STAGE,
     "no-replay": replace(_STAGE, n_entry=0),
@@ -49,7 +49,9 @@ def trainings(folder):
     first = [
         (
             name,
-            TrainingSettings(network, supervised=SupervisedSettings(n_step=N_SUPERVISED), reinforce=None),
+            TrainingSettings(
+                network, supervised=SupervisedSettings(n_step=N_SUPERVISED, n_part=1), reinforce=None
+            ),
             None,
         )
         for name, network in NETWORKS.items()
@@ -82,7 +84,7 @@ def run(folder, name, settings, start, observed):
         "--config", str(config), "--seed", "1", "--workers", "0",
     ]  # fmt: skip
     if start is not None:
-        command += ["--start", str(start)]
+        command += ["--weights", str(start)]
     if observed and settings.reinforce is not None:
         command += ["--observed", observed]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"), "1")

@@ -505,7 +505,7 @@ def test_help(spectuner_command):
     assert code == 0
     for word in (
         "--config",
-        "--start",
+        "--weights",
         "--observed",
         "--seed",
         "--workers",
