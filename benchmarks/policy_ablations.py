@@ -25,7 +25,7 @@ from spectuner_ext.policy.weights import load_network
 
 N_SUPERVISED, N_REINFORCE = 1000, 250
 N_PAIR = 400
-METHODS = ("draws/{}/50", "refine x3/{}/10", "refine x3/{}/50")
+METHODS = ("draws/{}/50", "refine x4/{}/10", "refine x4/{}/50")
 
 _NETWORK = NetworkSettings()
 NETWORKS = {
@@ -130,7 +130,7 @@ def main():
     gains = {
         (row["first"], row["ninit"]): row
         for row in differences(results, ("all",), pairs)
-        if row["solver"] == "refine x3"
+        if row["solver"] == "refine x4"
     }
     text = "\n".join(rows(folder, names, table, gains)) + "\n"
     (folder / "ablations.md").write_text(text)

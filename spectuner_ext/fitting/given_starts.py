@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lte.parameters import PARAMETERS, ParameterSpace
 from ..observation.cubes.block import SpectrumBlock
 from . import levmar, objective, search_kernel
 from .batch import peak_descent, pixel, pixel_peaks, simplex
@@ -20,16 +21,25 @@ from .local import solve_levmar
 from .peak_finder import PeakWork
 from .peak_kernel import PeakData
 from .problem import Problem
-from .search import CHI2_SAME, cancelled, distinct, distinct_rows
+from .search import CHI2_SAME, cancelled
 from .solution import Solution, Status
 
-__all__ = ["N_FOLLOWED", "distinct_draws", "follow_pixels", "solve_given"]
+__all__ = [
+    "N_FOLLOWED",
+    "VELOCITY_APART",
+    "distinct_draws",
+    "follow_pixels",
+    "followed_rows",
+    "solve_given",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-N_FOLLOWED = 3
+N_FOLLOWED = 4
 """Starts that are followed."""
+VELOCITY_APART = 1.0
+"""km/s. Draws at other velocities lead to other minima: the best of each come before more of the same."""
 _PER_VARIABLE = 110
 """Spectra of a peak-matching fit for each free parameter, beside the screening: 600 with fifty starts and five."""
 _SHORT = 80
@@ -63,7 +73,8 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
     width = problem.upper - problem.lower
     if problem.loss_name == "chi2":
         screened, losses = problem.screen(starts)
-        return _levmar_from(problem, distinct(screened, losses, N_FOLLOWED, width))
+        rows = followed_rows(screened, losses, N_FOLLOWED, width, _velocities(problem.space), 0.05)
+        return _levmar_from(problem, screened[rows])
     losses = problem.losses(starts)
     best = int(np.argmin(losses))
     if not np.isfinite(losses[best]):
@@ -73,7 +84,9 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
     value = problem.loss(end)
     described = value < losses[best] and _is_described(chi2, problem.n_data)
     starts, losses = np.vstack([starts, end]), np.append(losses, value)
-    rows = distinct_rows(starts, losses, 1 if described else N_FOLLOWED, width, _APART)
+    rows = followed_rows(
+        starts, losses, 1 if described else N_FOLLOWED, width, _velocities(problem.space), _APART
+    )
     count = np.array([problem.n_evaluations - before])
     x = np.empty(problem.n_free)
     loss, reason = _follow(
@@ -125,16 +138,58 @@ def _levmar_from(problem: Problem, starts: FloatArray) -> Solution:
     return Solution(best.x, best.loss, best.status, message, best.trace)
 
 
+def _velocities(space: ParameterSpace) -> NDArray[np.bool_]:
+    """Which free variables are velocities, (n_free,)."""
+    return np.array([PARAMETERS[k] == "v_off" for _, k in space.position], dtype=np.bool_)
+
+
+def followed_rows(
+    draws: FloatArray,
+    losses: FloatArray,
+    n: int,
+    width: FloatArray,
+    velocity: NDArray[np.bool_],
+    apart: float = _APART,
+) -> NDArray[np.intp]:
+    """Positions of the draws that are followed, at most n.
+
+    First the best one, and the best at other velocities; then those that differ from all of these in some variable.
+
+    Parameters
+    ----------
+    draws : array, (k, n_free)
+    losses : array, (k,)
+        Not finite where a draw cannot be used.
+    n : int
+    width : array, (n_free,)
+        Distance between the bounds.
+    velocity : array of bool, (n_free,)
+        Which variables are velocities, in km/s.
+    apart : float
+        Of the distance between the bounds.
+    """
+    order = [i for i in np.argsort(losses, kind="stable") if np.isfinite(losses[i])]
+    chosen: list[np.intp] = []
+    for scale, least in ((np.where(velocity, VELOCITY_APART, np.inf), 1.0), (width, apart)):
+        for i in order:
+            if len(chosen) < n and all(
+                np.max(np.abs(draws[i] - draws[k]) / scale, initial=0.0) > least for k in chosen
+            ):
+                chosen.append(i)
+    return np.array(chosen, dtype=np.intp)
+
+
 def distinct_draws(
-    draws: FloatArray, losses: FloatArray, width: FloatArray, n: int = N_FOLLOWED
+    draws: FloatArray, losses: FloatArray, space: ParameterSpace, width: FloatArray, n: int = N_FOLLOWED
 ) -> tuple[FloatArray, FloatArray]:
-    """Best few draws of every pixel that differ from each other.
+    """Draws of every pixel that are followed, see `followed_rows`.
 
     Parameters
     ----------
     draws : array, (n_pixel, k, n_free)
     losses : array, (n_pixel, k)
         Not finite where a draw cannot be used.
+    space : ParameterSpace
     width : array, (n_free,)
         Distance between the bounds.
     n : int
@@ -148,8 +203,9 @@ def distinct_draws(
     """
     starts = np.full((draws.shape[0], n, draws.shape[2]), np.nan)
     values = np.full(starts.shape[:2], np.inf)
+    velocity = _velocities(space)
     for i in range(draws.shape[0]):
-        rows = distinct_rows(draws[i], losses[i], n, width, _APART)
+        rows = followed_rows(draws[i], losses[i], n, width, velocity)
         starts[i, : rows.size], values[i, : rows.size] = draws[i, rows], losses[i, rows]
     return starts, values
 
@@ -183,7 +239,7 @@ def follow_pixels(
     value = pm_losses(problem, block, sigma, end)
     lower = value[:, 0] < losses.min(axis=1)
     draws, losses = np.concatenate([draws, end], axis=1), np.concatenate([losses, value], axis=1)
-    starts, values = distinct_draws(draws, losses, problem.upper - problem.lower)
+    starts, values = distinct_draws(draws, losses, problem.space, problem.upper - problem.lower)
     fit = pixel.own_arrays(problem.fit)
     buf = objective.buffers(fit)
     peaks, spare = pixel_peaks.own_peaks(problem)

@@ -85,7 +85,7 @@ def fit_spectrum(
     initial : mapping, Table or str, optional
         Guesses; parameters left out are drawn. Or ``"policy"``: fifty draws of a trained network for each component,
         the best of which are refined (Spectuner-D1, section II.6). They lie inside Table 1 of Spectuner-D1 and inside
-        the bounds; where the bounds are wider, only the refinement goes there. With ``optimizer="auto"`` up to three
+        the bounds; where the bounds are wider, only the refinement goes there. With ``optimizer="auto"`` up to four
         draws that differ are followed, and nothing else is tried; the local solvers start at the best draw, and a
         swarm or a population consists of draws.
     policy : FittingPolicy or path, optional

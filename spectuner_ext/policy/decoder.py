@@ -58,6 +58,8 @@ class Decoder(nn.Module):
         Logits of log FWHM, log T_ex, log eta N_tot and log eta.
     finer : tuple of int
         Bins of the densities of v_off, log FWHM, log T_ex, log eta N_tot and log eta from one logit to the next.
+    sampling_temperature : float
+        Logits are divided by it.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class Decoder(nn.Module):
         half_width: float,
         n_node: tuple[int, int, int, int],
         finer: tuple[int, int, int, int, int],
+        sampling_temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.finer = finer
+        self.sampling_temperature = sampling_temperature
         step = 2.0 * half_width / n_bin
         self.register_buffer("velocity", -half_width + step * (torch.arange(n_bin) + 0.5), persistent=False)
         self.patch_width = 2.0 * half_width / n_patch
@@ -121,17 +125,25 @@ class Decoder(nn.Module):
             self.product_logits(read, seen, log_t),
             self.eta_logits(read, seen, v, fwhm, log_t, product),
         ]
-        return torch.stack([log_density(x, u[..., k]) for k, x in enumerate(logits)], dim=-1)
+        return torch.stack([log_density(self._tempered(x), u[..., k]) for k, x in enumerate(logits)], dim=-1)
 
     def sample(self, read: Read, z: Tensor) -> Tensor:
         """Coordinates u (n_case, n, 5) from uniform numbers z of the same shape."""
-        v = inverse(self.velocity_logits(read)[:, None].expand(-1, z.shape[1], -1), z[..., 0])
-        fwhm = inverse(self.fwhm_logits(read, v), z[..., 1])
+
+        def draw(logits: Tensor, k: int) -> Tensor:
+            return inverse(self._tempered(logits), z[..., k])
+
+        v = inverse(self._tempered(self.velocity_logits(read))[:, None].expand(-1, z.shape[1], -1), z[..., 0])
+        fwhm = draw(self.fwhm_logits(read, v), 1)
         seen = _look(read, v, fwhm)
-        log_t = inverse(self.t_logits(read, seen, v, fwhm), z[..., 2])
-        product = inverse(self.product_logits(read, seen, log_t), z[..., 3])
-        eta = inverse(self.eta_logits(read, seen, v, fwhm, log_t, product), z[..., 4])
+        log_t = draw(self.t_logits(read, seen, v, fwhm), 2)
+        product = draw(self.product_logits(read, seen, log_t), 3)
+        eta = draw(self.eta_logits(read, seen, v, fwhm, log_t, product), 4)
         return torch.stack([v, fwhm, log_t, product, eta], dim=-1)
+
+    def _tempered(self, logits: Tensor) -> Tensor:
+        """Logits of a density that is flatter the higher the temperature is."""
+        return logits if self.sampling_temperature == 1.0 else logits / self.sampling_temperature
 
     def velocity_logits(self, read: Read) -> Tensor:
         """Logits of v_off, (n_case, n_node): every patch speaks for its own velocities."""

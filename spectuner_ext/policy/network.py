@@ -1,6 +1,6 @@
 """The policy network: encoder and decoder under one roof, with sizes by configuration."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,9 @@ class NetworkSettings:
         Logits of log FWHM, log T_ex, log eta N_tot, log eta; those of v_off are about 0.03 km/s apart.
     finer : tuple of int
         Bins of the densities of v_off, log FWHM, log T_ex, log eta N_tot, log eta from one logit to the next.
+    sampling_temperature : float
+        Every conditional density is raised to the power of its inverse, and normalised: 1 leaves them as they were
+        trained, 2 makes draws more diverse.
     """
 
     tokens: TokenSettings = field(default_factory=TokenSettings)
@@ -46,6 +49,7 @@ class NetworkSettings:
     hidden: int = 48
     n_node: tuple[int, int, int, int] = (65, 65, 131, 49)
     finer: tuple[int, int, int, int, int] = (2, 2, 2, 4, 1)
+    sampling_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that the pieces fit together."""
@@ -72,6 +76,10 @@ class NetworkSettings:
             raise InputError(f"n_node: needs two nodes or more of each of four densities, got {self.n_node}")
         if len(self.finer) != 5 or min(self.finer) < 1:
             raise InputError(f"finer: needs a number from 1 for each of five densities, got {self.finer}")
+        if not 0.0 < self.sampling_temperature < float("inf"):
+            raise InputError(
+                f"sampling_temperature: needs a positive number, got {self.sampling_temperature}"
+            )
 
 
 class PolicyNetwork(nn.Module):
@@ -105,12 +113,18 @@ class PolicyNetwork(nn.Module):
             half_width=tokens.half_width,
             n_node=settings.n_node,
             finer=settings.finer,
+            sampling_temperature=settings.sampling_temperature,
         )
 
     @property
     def n_weight(self) -> int:
         """Number of trained numbers."""
         return sum(p.numel() for p in self.parameters())
+
+    def temper(self, sampling_temperature: float) -> None:
+        """Draw from flatter densities, or from those that were trained, from now on."""
+        self.settings = replace(self.settings, sampling_temperature=sampling_temperature)
+        self.decoder.sampling_temperature = sampling_temperature
 
     def terms(self, batch: dict[str, Tensor], x: Tensor) -> Tensor:
         """Logarithm of the density over the unit cube at parameters x (n_case, n, 5), by coordinate, same shape."""

@@ -98,7 +98,7 @@ def refine(
     prepared: Sequence[PreparedCase],
     starts: FloatArray,
     *,
-    n_follow: int = 3,
+    n_follow: int = 4,
     max_evaluations: int = 600,
     short: int = 80,
     workers: int = 1,

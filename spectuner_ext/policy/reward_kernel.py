@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from ..constants import H_OVER_K
 from ..fitting import levmar, peak_kernel, search_kernel
 from ..fitting.batch import peak_descent, simplex
+from ..fitting.given_starts import VELOCITY_APART
 from ..lte.fastmath import absorbed_fraction
 from ..lte.kernel_cache import drop_stale
 
@@ -16,6 +17,9 @@ FloatArray = NDArray[np.float64]
 
 _APART = 0.02
 """Starts closer than this fraction of the box in all variables lead to the same minimum."""
+_V_OFF = 4
+_VELOCITY_APART = VELOCITY_APART
+"""km/s."""
 _NEAR = peak_descent.Steps(3.0, 0.02, 0.05)
 _WIDE = peak_descent.Steps(3.0, 0.3, 0.1)
 """First simplex of a descent from a rough start, and from the end of one; as in `fitting.batch`."""
@@ -103,15 +107,29 @@ def evaluate_draws(draws, fit, buf, peaks, work, l_pm, l_peak):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _near(x, others, lower, upper):  # type: ignore[no-untyped-def]
-    """Whether x is close to one of `others` in all variables."""
-    for j in range(others.shape[0]):
-        apart = 0.0
-        for k in range(x.shape[0]):
-            apart = max(apart, abs(x[k] - others[j, k]) / (upper[k] - lower[k]))
-        if apart <= _APART:
-            return True
-    return False
+def _followed(starts, values, n_follow, lower, upper):  # type: ignore[no-untyped-def]
+    """Rows that are followed: the best, the best at other velocities, then others that are not close to these.
+
+    The rule of `spectuner_ext.fitting.given_starts.followed_rows`.
+    """
+    order = np.argsort(values, kind="mergesort")
+    chosen = np.empty(n_follow, dtype=np.int64)
+    n = 0
+    for velocities in (True, False):
+        for i in order:
+            if n == n_follow or not np.isfinite(values[i]):
+                break
+            new = True
+            for j in chosen[:n]:
+                if velocities:
+                    new = new and abs(starts[i, _V_OFF] - starts[j, _V_OFF]) > _VELOCITY_APART
+                else:
+                    apart = np.max(np.abs(starts[i] - starts[j]) / (upper - lower))
+                    new = new and apart > _APART
+            if new:
+                chosen[n] = i
+                n += 1
+    return chosen[:n]
 
 
 @njit(cache=True, nogil=True)
@@ -150,24 +168,18 @@ def refine_starts(starts, n_follow, short, limit, lower, upper, fit, buf, peaks,
             loss = search_kernel.peak_loss(starts[i], fit, buf, peaks, work)
             count[0] += 1
             values[i] = loss if np.isfinite(loss) else np.inf
-    order = np.argsort(values, kind="mergesort")
     x[:] = np.nan
     best = np.inf
-    if not np.isfinite(values[order[0]]):
+    followed = _followed(starts, values, n_follow, lower, upper)
+    if followed.size == 0:
         return best
-    best = values[order[0]]
-    x[:] = starts[order[0]]
+    best = values[followed[0]]
+    x[:] = starts[followed[0]]
     active = np.arange(n_free)
-    followed = np.empty((n_follow, n_free))
-    n_followed = 0
-    for i in order:
+    for i in followed:
         left = limit - count[0]
-        if n_followed == n_follow or not np.isfinite(values[i]) or left < 2 * n_free + 3:
+        if left < 2 * n_free + 3:
             break
-        if _near(starts[i], followed[:n_followed], lower, upper):
-            continue
-        followed[n_followed, :] = starts[i]
-        n_followed += 1
         end = starts[i].copy()
         # one evaluation of a descent goes to the normal matrix that its first simplex follows
         options = simplex.Options(min(short, left - 1), 1e-3, 1e-12, 0.0)

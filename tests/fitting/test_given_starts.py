@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from spectuner_ext.fitting import SOLVERS, Status
-from spectuner_ext.fitting.given_starts import distinct_draws, solve_given
+from spectuner_ext.fitting.given_starts import distinct_draws, followed_rows, solve_given
+from spectuner_ext.lte.parameters import PARAMETERS, ParameterSpace
 
 LOSSES = ("chi2", "pm")
 
@@ -66,7 +67,7 @@ def test_where_chi2_describes_the_data_peak_matching_follows_one_start(
     found = solve_given(problem, starts)
     other = solve_given(problem_of(crowded, [ladder], loss="pm"), starts)
     assert found.message.startswith("1 of 50")
-    assert other.message.startswith("3 of 50")
+    assert other.message.startswith("4 of 50")
 
 
 def test_starts_that_are_all_alike_are_one(observation, problem_of, ladder, truth):
@@ -96,10 +97,45 @@ def test_every_solver_takes_several_starts(observation, problem_of, ladder, trut
         assert found.trace[0] == pytest.approx(problem.losses(starts).min(), rel=1e-12)
 
 
-def test_distinct_draws_are_the_best_that_differ():
+@pytest.fixture(scope="module")
+def two_free():
+    """A temperature and a velocity are free."""
+    fixed = {"filling_factor": 1.0, "N_tot": 1e15, "fwhm": 3.0}
+    space = ParameterSpace.build(["x"], fixed=[fixed])
+    assert [PARAMETERS[k] for _, k in space.position] == ["T_ex", "v_off"]
+    return space
+
+
+def test_distinct_draws_are_the_best_that_differ(two_free):
     draws = np.array([[[0.0, 0.0], [0.01, 0.0], [0.5, 0.0], [0.0, 0.9]], [[1.0, 1.0]] * 4])
     losses = np.array([[2.0, 1.0, 3.0, np.inf], [np.nan, np.inf, 5.0, 4.0]])
-    starts, values = distinct_draws(draws, losses, np.ones(2), 3)
+    starts, values = distinct_draws(draws, losses, two_free, np.ones(2), 3)
     assert_array_equal(starts[0], [[0.01, 0.0], [0.5, 0.0], [np.nan, np.nan]])
     assert_array_equal(values, [[1.0, 3.0, np.inf], [4.0, np.inf, np.inf]])
     assert_array_equal(starts[1, 0], [1.0, 1.0])
+
+
+def test_other_velocities_come_before_more_of_the_same():
+    #       T_ex, v_off
+    draws = np.array([[0.5, 0.0], [0.9, 0.3], [0.1, 0.9], [0.5, 1.2], [0.5, 2.1], [0.5, -7.0], [0.5, 7.0]])
+    losses = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, np.nan])
+    which = np.array([False, True])
+    rows = [list(followed_rows(draws, losses, n, np.array([1.0, 20.0]), which)) for n in (1, 2, 3, 4, 5, 9)]
+    assert rows == [[0], [0, 3], [0, 3, 5], [0, 3, 5, 1], [0, 3, 5, 1, 2], [0, 3, 5, 1, 2, 4]]
+    # without a free velocity all that counts is how far draws are apart
+    alone = followed_rows(draws[:, :1], losses, 9, np.ones(1), np.array([False]))
+    assert list(alone) == [0, 1, 2]
+
+
+def test_the_compiled_rule_is_the_same():
+    from spectuner_ext.policy.case import LOWER, UPPER
+    from spectuner_ext.policy.reward_kernel import _followed
+
+    rng = np.random.default_rng(5)
+    velocity = np.arange(5) == 4
+    for n in (1, 3, 4, 7):
+        centres = LOWER + (UPPER - LOWER) * rng.random((4, 5))
+        draws = centres[rng.integers(4, size=30)] + 0.02 * (UPPER - LOWER) * rng.standard_normal((30, 5))
+        losses = np.where(rng.random(30) < 0.2, np.inf, rng.random(30))
+        expected = followed_rows(draws, losses, n, UPPER - LOWER, velocity)
+        assert_array_equal(_followed(draws, losses, n, LOWER, UPPER), expected)

@@ -71,7 +71,7 @@ def _followed(
     if work.loss != "chi2":
         return follow_pixels(problem, block, sigma, draws, limits)
     losses = chi2_of(problem, block, sigma, draws)
-    starts, values = distinct_draws(draws, losses, problem.upper - problem.lower)
+    starts, values = distinct_draws(draws, losses, problem.space, problem.upper - problem.lower)
     found = descend(problem, block, sigma, starts, limits=limits)
     screened = np.isfinite(losses).sum(axis=1)
     return found._replace(

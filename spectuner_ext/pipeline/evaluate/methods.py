@@ -57,8 +57,8 @@ class Method:
 def method_named(name: str) -> Method:
     """Read the name of a method.
 
-    ``pso`` and ``pso x3``; ``pso/policy/28``; ``draws/random/50``; ``slsqp/policy/50``, ``refine x3/policy/50`` (from
-    three distinct draws); ``slsqp/truth``; ``truth``; ``evolution``; ``calibration/policy/500``.
+    ``pso`` and ``pso x3``; ``pso/policy/28``; ``draws/random/50``; ``slsqp/policy/50``, ``refine x4/policy/50`` (from
+    four draws that differ); ``slsqp/truth``; ``truth``; ``evolution``; ``calibration/policy/500``.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def figure_methods(
     names = ["pso", "pso x3"]
     for p in proposers:
         names += [f"draws/{p}/{n}" for n in ninit]
-        names += [f"{solver}/{p}/{n}" for solver in (*solvers, "refine", "refine x3") for n in ninit]
+        names += [f"{solver}/{p}/{n}" for solver in (*solvers, "refine", "refine x4") for n in ninit]
         names += [f"polish/{p}/50", f"pso/{p}/{SWARM}"]
     return [*names, "evolution", "truth", "nelder-mead/truth", "slsqp/truth", "refine/truth"]
 
@@ -107,7 +107,7 @@ def figure_methods(
 def _quick_methods(proposers: Sequence[str]) -> list[str]:
     names = ["pso x3"]
     for p in proposers:
-        names += [f"{solver}/{p}/50" for solver in ("draws", "nelder-mead", "slsqp", "refine x3")]
+        names += [f"{solver}/{p}/50" for solver in ("draws", "nelder-mead", "slsqp", "refine x4")]
     return [*names, "truth", "refine/truth"]
 
 

@@ -152,7 +152,7 @@ def _finish(axes: Axes, label: str | None) -> None:
 
 def figure_5(table: QTable, ninit: int = 50) -> Figure:
     """Mean relative loss of every data set and group of species, for draws alone and with SLSQP."""
-    mine = np.isin(np.asarray(table["solver"]), ("draws", "slsqp", "refine x3"))
+    mine = np.isin(np.asarray(table["solver"]), ("draws", "slsqp", "refine x4"))
     shown = table[mine & (table["ninit"] == ninit)]
     sets = list(dict.fromkeys(str(s) for s in table["dataset_and_group"]))
     methods = list(dict.fromkeys(str(m) for m in shown["method"]))

@@ -121,6 +121,7 @@ def train_reinforce(
         checkpoint_s=300.0,
         progress=progress,
     )
+    network.temper(1.0)
     model = network.to(run.device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
@@ -179,6 +180,7 @@ def train_reinforce(
             "settings": to_plain(whole),
             "seconds": round(run.elapsed_s),
         }
+        model.temper(settings.sampling_temperature)
         save_network(model, path, notes)
     return path
 

@@ -70,6 +70,9 @@ class ReinforceSettings:
         Share of the new cases and of the buffer that come from observed spectra, where those are given.
     absent_share : float
         Share of the simulated cases whose species is not in the spectrum, though peaks lie where its lines would be.
+    sampling_temperature : float
+        Of the network that is written, see `NetworkSettings`; it is trained at 1. A policy gradient ends in narrow
+        densities, of which many draws lead to one minimum.
     rate, first_rate, last_rate, warm_up, weight_decay, max_norm
         As in `SupervisedSettings`.
     group : str or None
@@ -86,6 +89,7 @@ class ReinforceSettings:
     refill: float = 1.0
     real_share: float = 0.35
     absent_share: float = 0.3
+    sampling_temperature: float = 2.0
     rate: float = 4e-4
     first_rate: float = 1e-5
     last_rate: float = 1e-6
@@ -108,6 +112,10 @@ class ReinforceSettings:
             )
         if self.entropy < 0 or self.refill < 0:
             raise InputError(f"entropy, refill: must not be negative, got {self.entropy} and {self.refill}")
+        if not 0.0 < self.sampling_temperature < float("inf"):
+            raise InputError(
+                f"sampling_temperature: needs a positive number, got {self.sampling_temperature}"
+            )
         for name in ("real_share", "absent_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}: a share is from 0 to 1, got {getattr(self, name)}")
