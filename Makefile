@@ -12,12 +12,14 @@ PIP = "$(VENV)/bin/python" -m pip --disable-pip-version-check -qq
 # A virtual environment holds its own path; one that was copied or moved with the tree is made anew.
 MADE_HERE = "$(CURDIR) $(VENV)"
 COMMA = ,
+CASA_VENV ?= .venv-casa
 CORE = $(VENV)/.installed-core
 TEST = $(VENV)/.installed-test
+CASA = $(VENV)/.installed-casa
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test format-check lint imports typecheck unit wheel clean moved
+.PHONY: help venv demo test format-check lint imports typecheck unit casa casa-tests wheel clean moved
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,11 +46,17 @@ typecheck: $(TEST)  ## static types
 unit: $(TEST)  ## unit tests; PYTEST_ARGS="tests/lte -k slab" selects some
 	"$(VENV)/bin/pytest" $(PYTEST_ARGS)
 
+casa:  ## tests with the real CASA, in an environment of its own (.venv-casa, Python 3.11)
+	@$(MAKE) VENV="$(CASA_VENV)" casa-tests
+
+casa-tests: $(CASA)
+	"$(VENV)/bin/pytest" tests/casa $(PYTEST_ARGS)
+
 wheel: $(CORE)  ## build the wheel into DIST (dist)
 	$(PIP) wheel --no-deps --wheel-dir "$(DIST)" .
 
 clean:  ## remove the environment, caches and products
-	rm -rf "$(VENV)" build dist demo_products .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf "$(VENV)" "$(CASA_VENV)" build dist demo_products .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ifneq ("$(shell cat "$(VENV)/.made-in" 2>/dev/null)",$(MADE_HERE))
@@ -75,3 +83,7 @@ $(CORE): $(VENV)/.made-in pyproject.toml constraints.txt
 $(TEST): $(VENV)/.made-in pyproject.toml constraints.txt
 	$(call install,[test$(COMMA)catalogues])
 	@touch "$(CORE)" "$(TEST)"
+
+$(CASA): $(VENV)/.made-in pyproject.toml constraints.txt
+	$(call install,[test$(COMMA)casa])
+	@touch "$(CORE)" "$(CASA)"

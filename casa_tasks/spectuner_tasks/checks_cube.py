@@ -26,6 +26,7 @@ __all__ = [
     "region",
     "remembered",
     "spw",
+    "stokes",
     "values",
 ]
 
@@ -125,6 +126,21 @@ def spw(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple) and value and all(isinstance(v, str) or _is_whole(v) for v in value):
         return ",".join(str(v) for v in value)
     raise InputError(f"{name}: must be windows such as '0,2', '1:10~30' or [0, 2], got {value!r}")
+
+
+STOKES = (
+    "I", "Q", "U", "V", "RR", "RL", "LR", "LL", "XX", "XY", "YX", "YY",
+)  # fmt: skip
+"""Stokes parameters and correlations that FITS has numbers for."""
+
+
+def stokes(value: Any, name: str) -> str:
+    """Accept the name of one Stokes parameter."""
+    if isinstance(value, str) and value.strip().upper() in STOKES:
+        return value.strip().upper()
+    raise InputError(
+        f"{name}: must be one of {', '.join(STOKES)}, got {value!r}; parameters are fitted one at a time"
+    )
 
 
 def least_peaks(value: Any, name: str) -> float:

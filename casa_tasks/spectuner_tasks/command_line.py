@@ -131,7 +131,7 @@ def _elsewhere(call: Mapping[str, Any], outfile: str) -> dict[str, Any]:
     new.pop("overwrite", None)
     if "store" in call:
         new["store"] = ""
-        new.update({} if outfile else {"modelcube": False, "residualcube": False})
+        new.update({} if outfile else {"modelcube": False, "residualcube": False, "casaimages": None})
     return new
 
 

@@ -11,9 +11,7 @@ from .parameters_termanalysis import TERMANALYSIS_RL
 
 __all__ = ["AGENT_PARAMETERS", "AgentParameter", "agent_options", "check_agent_parameters"]
 
-EVIDENCE = ("evidence", "beam")
-PROCESS = ("greedy", "mcts", "tagdqn")
-"""Agents that go by the evidence, and agents of the published decision process."""
+BY_NAME = {p.name: p for p in TERMANALYSIS_RL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +23,35 @@ class AgentParameter:
     name : str
     option : str
         Its name among the options of a request; empty where it is a field of the request.
-    agents : tuple of str
     hint : str
         What else to do, as the end of a message.
     """
 
     name: str
     option: str
-    agents: tuple[str, ...]
     hint: str = ""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Agents that it is for."""
+        return BY_NAME[self.name].when
 
 
 AGENT_PARAMETERS: tuple[AgentParameter, ...] = (
-    AgentParameter("configurations", "configuration", EVIDENCE),
-    AgentParameter("ntrajectories", "", EVIDENCE, "mcts and tagdqn are repeated with seeds"),
-    AgentParameter("nrounds", "rounds", EVIDENCE),
-    AgentParameter("weights", "score", EVIDENCE, "the decision process goes by reward"),
-    AgentParameter("compat", "compat", PROCESS, "it repeats runs of the published decision process"),
-    AgentParameter("reward", "reward", PROCESS, "the evidence is a score of its own"),
-    AgentParameter("seeds", "seeds", ("mcts", "tagdqn"), "the others are repeated with ntrajectories"),
-    AgentParameter("episodes", "episodes", ("tagdqn",)),
-    AgentParameter("network", "network", ("tagdqn",)),
-    AgentParameter("nsimulations", "nsimulations", ("mcts",)),
-    AgentParameter("depth", "depth", ("mcts",)),
-    AgentParameter("constant", "constant", ("mcts",)),
-    AgentParameter("rollout", "rollout", ("mcts",)),
+    AgentParameter("configurations", "configuration"),
+    AgentParameter("ntrajectories", "", "mcts and tagdqn are repeated with seeds"),
+    AgentParameter("nrounds", "rounds"),
+    AgentParameter("weights", "score", "the decision process goes by reward"),
+    AgentParameter("compat", "compat", "it repeats runs of the published decision process"),
+    AgentParameter("reward", "reward", "the evidence is a score of its own"),
+    AgentParameter("seeds", "seeds", "the others are repeated with ntrajectories"),
+    AgentParameter("episodes", "episodes"),
+    AgentParameter("network", "network"),
+    AgentParameter("nsimulations", "nsimulations"),
+    AgentParameter("depth", "depth"),
+    AgentParameter("constant", "constant"),
+    AgentParameter("rollout", "rollout"),
 )
-
-DEFAULTS = {p.name: p.default for p in TERMANALYSIS_RL}
 
 
 def check_agent_parameters(values: Mapping[str, Any]) -> None:
@@ -87,4 +86,4 @@ def _either(names: list[str]) -> str:
 
 
 def _is_given(p: AgentParameter, value: Any) -> bool:
-    return bool(value != DEFAULTS[p.name]) and value is not None
+    return bool(value != BY_NAME[p.name].default) and value is not None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from spectuner_ext.pipeline.cubes.identity import attributes_of
 from spectuner_ext.pipeline.cubes.map_files import existing_maps
 from spectuner_ext.pipeline.products import products_stem
 
+from .casa_images import holds_casa_image, image_tool, is_ours
 from .preparation import check_folder, check_places, grouped
 
-__all__ = ["Outputs", "check_cube_outputs", "outputs_of"]
+__all__ = ["Outputs", "check_cube_outputs", "images_of", "outputs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,14 @@ class Outputs:
         Path that its products share, without an ending; empty without outfile.
     store : str
         Path of its store; empty if there is none.
+    images : str
+        Path of the folder with its maps as CASA images; empty if none are written.
     """
 
     label: str
     stem: str
     store: str
+    images: str = ""
 
 
 def outputs_of(values: Mapping[str, Any]) -> tuple[Outputs, ...]:
@@ -90,7 +94,7 @@ def check_cube_outputs(values: Mapping[str, Any]) -> tuple[Outputs, ...]:
         raise InputError(
             f"{'redo' if redo else 'resume'}: needs the outfile or the store of the earlier call"
         )
-    outputs = outputs_of(values)
+    outputs = _with_images(outputs_of(values), values)
     for out in outputs:
         there = existing_maps(out.stem) if out.stem else []
         if there and not (values["overwrite"] or going_on):
@@ -98,9 +102,43 @@ def check_cube_outputs(values: Mapping[str, Any]) -> tuple[Outputs, ...]:
             raise OutputExistsError(
                 f"outfile: {names} in {there[0].parent} exist already; set overwrite=True or another name"
             )
+        _check_images(out, values, going_on)
         if out.store:
             _check_store(out, values, going_on)
     return outputs
+
+
+def _with_images(outputs: tuple[Outputs, ...], values: Mapping[str, Any]) -> tuple[Outputs, ...]:
+    """Outputs with folders of CASA images, if they are asked for, or follow from what is fitted."""
+    wanted = values["casaimages"]
+    if wanted and not values["outfile"]:
+        raise InputError("casaimages: needs outfile, beside whose maps the images are written")
+    if wanted is False or not values["outfile"] or not (wanted or holds_casa_image(values["infile"])):
+        return outputs
+    try:
+        image_tool()
+    except ImportError as error:
+        if wanted:
+            raise InputError(f"casaimages: {error}") from error
+        return outputs
+    return tuple(replace(out, images=images_of(out.stem)) for out in outputs)
+
+
+def images_of(stem: str) -> str:
+    """Path of the folder with CASA images that belongs to products of that name."""
+    return f"{stem}.images"
+
+
+def _check_images(out: Outputs, values: Mapping[str, Any], going_on: bool) -> None:
+    folder = Path(images_of(out.stem)) if out.stem else None
+    if folder is None or not folder.exists():
+        return
+    if is_ours(folder) and not (values["overwrite"] or going_on):
+        raise OutputExistsError(f"outfile: {folder} exists already; set overwrite=True or another name")
+    if out.images and not is_ours(folder):
+        raise OutputExistsError(
+            f"casaimages: {folder} exists and does not hold images of an earlier call; give another outfile"
+        )
 
 
 def _check_store(out: Outputs, values: Mapping[str, Any], going_on: bool) -> None:

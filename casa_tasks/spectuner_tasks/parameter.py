@@ -25,7 +25,7 @@ class Parameter:
     name : str
     types : tuple of str
         What it takes, in the words of CASA's task definitions: ``bool``, ``int``, ``double``, ``string``,
-        ``stringVec``, ``record``, and ``variant`` where objects of Python are taken too.
+        ``stringVec``, ``path``, ``pathVec``, ``record``, and ``variant`` where objects of Python are taken too.
     default : object
         JSON-like; ``''`` or None given by the user means this too.
     description : str
@@ -41,6 +41,12 @@ class Parameter:
         Kind of data that it is for, `CUBES` or `SPECTRA`; empty for both.
     of_cubes : callable, optional
         In place of `check` where the data are cubes.
+    under : str
+        Parameter that decides whether this one counts; shells show it only then, indented below that one.
+    when : tuple
+        Values of that parameter with which it counts; empty for any that is not unset.
+    mustexist : bool
+        Whether a path must be there already.
     """
 
     name: str
@@ -53,6 +59,20 @@ class Parameter:
     required: bool = False
     data: str = ""
     of_cubes: Callable[[Any, str], Any] | None = None
+    under: str = ""
+    when: tuple[Any, ...] = ()
+    mustexist: bool = False
+
+    @property
+    def unset(self) -> Any:
+        """Default in the manner of CASA, which has no None: empty text."""
+        return "" if self.default is None else self.default
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the text, for a single line."""
+        first = self.description.split(". ")[0].rstrip(".")
+        return f"{first} ({self.data} only)" if self.data else first
 
     @property
     def text(self) -> str:

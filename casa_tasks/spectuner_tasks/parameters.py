@@ -16,13 +16,14 @@ OPTIMIZERS = (
 SDFIT_LTE: tuple[Parameter, ...] = (
     Parameter(
         "infile",
-        ("string", "stringVec", "variant"),
+        ("path", "pathVec", "record", "variant"),
         "",
         "Spectra, continuum-subtracted: path or glob pattern of text, ECSV or FITS files; QTable; "
         "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these. Or cubes, "
         "fitted pixel by pixel: FITS file, CASA image, SpectralCube, or a list with one for each window. "
         "Required.",
         required=True,
+        mustexist=True,
     ),
     Parameter(
         "species",
@@ -97,6 +98,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "",
         "Trained network of initial='policy': a file, or a FittingPolicy. '' takes the one that the package ships.",
         checks.weights,
+        under="initial",
+        when=("policy",),
     ),
     Parameter(
         "posterior",
@@ -181,11 +184,12 @@ SDFIT_LTE: tuple[Parameter, ...] = (
     ),
     Parameter(
         "catalogue",
-        ("string", "variant"),
+        ("path", "variant"),
         "",
         "Line database: SQLite file in the layout of VAMDC or XCLASS. '' takes the one that the package "
         "ships.",
         checks.catalogue,
+        mustexist=True,
     ),
     Parameter(
         "offset",
@@ -194,6 +198,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "Fit a constant baseline in each window, within plus or minus this (chi2 only). 0: none.",
         checks.not_negative(checks.scalar(to_kelvin)),
         unit="K",
+        under="loss",
+        when=("chi2",),
     ),
     Parameter(
         "noise_factor",
@@ -240,7 +246,12 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         unit="K",
     ),
     Parameter(
-        "plots", ("bool",), True, "Draw name.png and name.html beside the other products.", checks.boolean
+        "plots",
+        ("bool",),
+        True,
+        "Draw name.png and name.html beside the other products.",
+        checks.boolean,
+        under="outfile",
     ),
     Parameter("overwrite", ("bool",), False, "Replace products of the same name.", checks.boolean),
     Parameter("logfile", ("string",), "", "Text file to which the log is appended.", checks.path),

@@ -36,6 +36,14 @@ OF_CUBES: tuple[Parameter, ...] = (
         data=CUBES,
     ),
     Parameter(
+        "stokes",
+        ("string",),
+        "",
+        "Stokes parameter to use, such as 'I' or 'XX', where cubes have several. '' takes the only one.",
+        checks_cube.stokes,
+        data=CUBES,
+    ),
+    Parameter(
         "reproject",
         ("bool",),
         False,
@@ -81,6 +89,8 @@ OF_CUBES: tuple[Parameter, ...] = (
         "their neighbours' solutions.",
         checks.integer(1),
         data=CUBES,
+        under="initial",
+        when=("policy",),
     ),
     Parameter(
         "modelcube",
@@ -89,6 +99,7 @@ OF_CUBES: tuple[Parameter, ...] = (
         "Write the model of every fitted pixel as a cube per window; needs outfile.",
         checks.boolean,
         data=CUBES,
+        under="outfile",
     ),
     Parameter(
         "residualcube",
@@ -97,6 +108,17 @@ OF_CUBES: tuple[Parameter, ...] = (
         "Write data minus model as a cube per window; needs outfile.",
         checks.boolean,
         data=CUBES,
+        under="outfile",
+    ),
+    Parameter(
+        "casaimages",
+        ("bool",),
+        None,
+        "Write maps, and the cubes that are written, as CASA images in the folder name.images; needs outfile and "
+        "casatools. Not given: where infile is a CASA image and casatools is installed.",
+        checks.boolean,
+        data=CUBES,
+        under="outfile",
     ),
     Parameter(
         "store",
@@ -148,6 +170,7 @@ OF_CUBES: tuple[Parameter, ...] = (
         "With redo: take the new fit even where the old one has the lower loss.",
         checks.boolean,
         data=CUBES,
+        under="redo",
     ),
 )
 """Parameters that make no sense for spectra, in the order they are listed."""

@@ -36,6 +36,10 @@ AGENT_TEXT = (
     f"What determines the levels. {'. '.join(f'{n}: {t}' for n, t in AGENT_WORDS.items() if n in AGENTS)}."
 )
 
+EVIDENCE = ("evidence", "beam")
+PROCESS = ("greedy", "mcts", "tagdqn")
+"""Agents that go by the evidence, and agents of the published decision process."""
+
 SETTINGS: dict[str, str] = {
     "spectralrange": "spectral_range",
     "energyrange": "energy_window",
@@ -49,7 +53,7 @@ SETTINGS: dict[str, str] = {
 TERMANALYSIS_RL: tuple[Parameter, ...] = (
     Parameter(
         "infile",
-        ("string", "record", "variant"),
+        ("path", "record", "variant"),
         "",
         "Line list, calculation and what is known: folder of a published case (five CSV files, config.yaml "
         "if there is one) or its config.yaml; FITS file or folder of ECSV files of a system; name of the "
@@ -170,6 +174,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "one text for each level, such as '3d7.(4F).4p'; levels of one configuration have similar errors of the "
         "calculated energy. For agents that go by the evidence.",
         configurations,
+        under="agent",
+        when=EVIDENCE,
     ),
     Parameter(
         "ntrajectories",
@@ -178,6 +184,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Repetitions with perturbed settings, whose agreement is a second confidence; worth its time where few "
         "levels are known. Runs of a round for agent='beam', 12 where it is 1. For agents that go by the evidence.",
         checks.integer(1),
+        under="agent",
+        when=EVIDENCE,
     ),
     Parameter(
         "nrounds",
@@ -186,6 +194,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Rounds of repetitions; each leans towards what the best of the earlier rounds share. For agent='evidence' "
         "with ntrajectories above 1, and for agent='beam', which has 6 where it is 1.",
         checks.integer(1),
+        under="agent",
+        when=EVIDENCE,
     ),
     Parameter(
         "seed",
@@ -201,6 +211,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Independent runs of agent='tagdqn' (trainings) or 'mcts', drawn from seed; the one with the largest reward "
         "is the result, and the share of the others that agree is the column agreement.",
         checks.integer(1),
+        under="agent",
+        when=("mcts", "tagdqn"),
     ),
     Parameter(
         "nworkers", ("int",), 1, "Processes that share the repetitions or the seeds.", checks.integer(1)
@@ -211,6 +223,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         None,
         "Episodes that agent='tagdqn' is trained for. Not given: as in config or config.yaml, else 512.",
         checks.integer(1),
+        under="agent",
+        when=("tagdqn",),
     ),
     Parameter(
         "network",
@@ -220,6 +234,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "embedding of the state, or 'published', by embedding the graph that each leads to, about ten times slower.",
         checks.choice(NETWORKS),
         choices=NETWORKS,
+        under="agent",
+        when=("tagdqn",),
     ),
     Parameter(
         "nsimulations",
@@ -227,6 +243,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         None,
         "Simulations of agent='mcts' before each step. Not given: as in config or config.yaml (N_sim), else 512.",
         checks.integer(1),
+        under="agent",
+        when=("mcts",),
     ),
     Parameter(
         "depth",
@@ -234,6 +252,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         None,
         "Steps that a simulation of agent='mcts' looks ahead. Not given: as in config or config.yaml, else 4.",
         checks.integer(1),
+        under="agent",
+        when=("mcts",),
     ),
     Parameter(
         "constant",
@@ -242,6 +262,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Exploration of agent='mcts', as a factor of the mean return at the root. Not given: as in config or "
         "config.yaml (C_p), else 0.4.",
         not_negative_number,
+        under="agent",
+        when=("mcts",),
     ),
     Parameter(
         "rollout",
@@ -250,14 +272,17 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "How agent='mcts' goes on beyond its tree: 'random' (the default), or 'greedy', by the largest reward.",
         checks.choice(ROLLOUTS),
         choices=ROLLOUTS,
+        under="agent",
+        when=("mcts",),
     ),
     Parameter(
         "config",
-        ("string",),
+        ("path",),
         "",
         "YAML file in the published format, whose params replace those of the case's config.yaml: settings of the "
         "analysis, and of training and tree search for agent='tagdqn' and 'mcts'. Parameters of the call win.",
         checks.path,
+        mustexist=True,
     ),
     Parameter(
         "compat",
@@ -267,6 +292,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "published runs of the decision process can be repeated; for agent='greedy', 'mcts' and 'tagdqn'.",
         checks.choice(COMPAT),
         choices=COMPAT,
+        under="agent",
+        when=PROCESS,
     ),
     Parameter(
         "reward",
@@ -277,6 +304,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "probability by the evidence, as it is or corrected by a trained network), or the path of a reward.pth or "
         ".json file.",
         reward,
+        under="agent",
+        when=PROCESS,
     ),
     Parameter(
         "weights",
@@ -285,6 +314,8 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "Score of the agents that go by the evidence: 'hand' (the default), 'learned' (corrected by a network that "
         "is shipped), or the path of a .json file of a learned score.",
         weights,
+        under="agent",
+        when=EVIDENCE,
     ),
     Parameter(
         "resume",
@@ -294,7 +325,9 @@ TERMANALYSIS_RL: tuple[Parameter, ...] = (
         "products are replaced. A training of agent='tagdqn' goes on in the folder .training beside it.",
         checks.boolean,
     ),
-    Parameter("plots", ("bool",), True, "Draw plots beside the other products.", checks.boolean),
+    Parameter(
+        "plots", ("bool",), True, "Draw plots beside the other products.", checks.boolean, under="outfile"
+    ),
     Parameter(
         "overwrite",
         ("bool",),

@@ -28,7 +28,7 @@ from .preparation import OBSERVED, attributed, begins_with, grouped, requests_of
 
 __all__ = ["PreparedCube", "data_kind", "prepare_cube"]
 
-SELECTED = ("region", "chans", "spw", "reproject")
+SELECTED = ("region", "chans", "spw", "stokes", "reproject")
 """Parameters that choose what of the cubes is used."""
 
 SAME_LEVEL = 1.0

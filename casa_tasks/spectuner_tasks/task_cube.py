@@ -1,5 +1,6 @@
 """The task `sdfit_lte` for cubes: fit each group of species pixel by pixel, put maps and products together."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.table import vstack
 
-from spectuner_ext.errors import InputError, SpectunerError
+from spectuner_ext.errors import InputError, SpectunerError, SpectunerWarning
 from spectuner_ext.observation import Beam
 from spectuner_ext.pipeline.cubes.identity import attributes_of
 from spectuner_ext.pipeline.cubes.map_files import read_maps, write_maps
@@ -17,9 +18,11 @@ from spectuner_ext.pipeline.cubes.maps import CubeMaps
 from spectuner_ext.pipeline.cubes.pixel_tables import summary_lines
 from spectuner_ext.spectroscopy import LineDatabase
 
+from .casa_images import history_lines, holds_casa_image, remove_images, write_casa_images
+from .json_values import SOFTWARE
 from .log import TaskLog
 from .networks import Networks
-from .outputs_cube import Outputs
+from .outputs_cube import Outputs, images_of
 from .parameters import SDFIT_LTE
 from .preparation_cube import PreparedCube, prepare_cube
 from .progress import CubeReporter, cube_words, progress_line, stage_words
@@ -61,17 +64,20 @@ def fit_cubes(
     dict
         See `spectuner_tasks.sdfit_lte`.
     """
-    prepared = prepare_cube(values, database)
     call = cube_call_record(given, defaults)
     log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+    prepared = prepare_cube(values, database)
     _note_input(log, prepared, database)
+    may_have_images = values["casaimages"] is None and bool(values["outfile"])
+    if may_have_images and not outputs[0].images and holds_casa_image(values["infile"]):
+        log.info("no CASA images are written, as casatools is not installed or cannot be used")
     for text in networks.words:
         log.info(text)
     origin = cube_provenance(prepared, database, call, networks)
     report = _reporter(values["progress"], [out.label for out in outputs])
     found: dict[str, CubeMaps] = {}
     files: dict[str, dict[str, Any]] = {}
-    warnings = list(prepared.warnings)
+    doubts = list(prepared.warnings)
     cancelled = False
     for out, group, requests in zip(outputs, prepared.groups, prepared.per_group, strict=True):
         if report is not None:
@@ -83,21 +89,21 @@ def fit_cubes(
         cancelled = bool(maps.meta["run"]["cancelled"])
         maps = replace(maps, meta={**maps.meta, "call": call, "provenance": {**origin, "earlier": before}})
         _note_outcome(log, out, maps)
-        warnings += _doubts(log, out, maps)
+        doubts += _doubts(log, out, maps)
         found[out.label] = maps
         if cancelled:
             _note_cancelled(log, out, outputs[len(found) :])
         files[out.label] = _write(out, maps, prepared, values, database, log)
         if cancelled:
             break
-    log.info("##### End Task: sdfit_lte #####")
+    log.end()
     counts = {label: counts_of(maps) for label, maps in found.items()}
     return {
         "maps": _of_groups(found, outputs),
         "parameters": vstack([m.to_table() for m in found.values()], metadata_conflicts="silent"),
         "summary": vstack([m.summary() for m in found.values()], metadata_conflicts="silent"),
         "counts": _of_groups(counts, outputs),
-        "warnings": warnings,
+        "warnings": doubts,
         "cancelled": cancelled,
         "files": _transposed(files, outputs),
         "call": call,
@@ -193,6 +199,7 @@ def _write(
                 from spectuner_ext.pipeline.cubes.model_cubes import write_model_cubes
 
                 files.update(write_model_cubes(out.stem, maps, prepared.cube, database=database, kinds=kinds))
+            files.update(_write_images(out, maps, files, log))
         except OSError as error:
             is_kept = bool(out.store) and Path(out.store).exists()
             cure = f"The fit is in {out.store}: make room, and call again with resume=True"
@@ -203,6 +210,25 @@ def _write(
     if out.store and Path(out.store).exists():
         files["store"] = out.store
     return files
+
+
+def _write_images(out: Outputs, maps: CubeMaps, files: Mapping[str, Any], log: TaskLog) -> dict[str, str]:
+    """Write CASA images if they are wanted; those of an earlier call would contradict the maps otherwise."""
+    if not out.images:
+        remove_images(Path(images_of(out.stem)))
+        return {}
+    lines = history_lines("sdfit_lte", maps.meta["call"], SOFTWARE)
+    cubes = [path for kind in ("model", "residual") for path in files.get(kind, ())]
+    try:
+        write_casa_images(out.images, files["maps"], lines, cubes=cubes)
+    except (
+        RuntimeError
+    ) as error:  # the maps themselves are written, and a long fit is not to be lost to its copies
+        text = f"{Path(out.images).name} was not written: {error}"
+        log.severe(text)
+        warnings.warn(text, SpectunerWarning, stacklevel=2)
+        return {}
+    return {"images": out.images}
 
 
 def _of_groups(found: Mapping[str, Any], outputs: Sequence[Outputs]) -> Any:

@@ -17,10 +17,11 @@ from spectuner_ext.pipeline.wording import table_of_words
 from spectuner_ext.spectroscopy import LineDatabase
 
 from .checks_cube import remembered
+from .definitions import DEFINITIONS
 from .log import TaskLog
 from .networks import Networks, networks_of
 from .outputs_cube import Outputs, check_cube_outputs
-from .parameters import CUBES, SDFIT_LTE, described, validated
+from .parameters import CUBES, SDFIT_LTE, validated
 from .preparation import FITTED, Prepared, check_outputs, open_catalogue, prepare
 from .preparation_cube import data_kind
 from .progress import Reporter, progress_line
@@ -65,6 +66,7 @@ def sdfit_lte(
     region: Any = "",
     chans: Any = "",
     spw: Any = "",
+    stokes: str = "",
     reproject: bool = False,
     min_peaks: float | None = None,
     noise_from: str = "local",
@@ -72,6 +74,7 @@ def sdfit_lte(
     policy_every: int = 1,
     modelcube: bool = False,
     residualcube: bool = False,
+    casaimages: bool | None = None,
     store: str = "",
     resume: bool = False,
     workers: int | None = None,
@@ -81,31 +84,23 @@ def sdfit_lte(
 ) -> dict[str, Any]:
     """Fit; the docstring is replaced below by one made from the list of parameters."""
     given = dict(locals())
-    log = TaskLog("sdfit_lte")
-    remembered(given)
-    data = data_kind(infile)
-    values = validated(SDFIT_LTE, given, data)
-    outputs: tuple[Outputs, ...] = ()
-    if data == CUBES:
-        outputs = check_cube_outputs(values)
-    else:
-        check_outputs(values)
-    defaults = {p.name: p.default for p in SDFIT_LTE if p.data in ("", data)}
-    log.info("##### Begin Task: sdfit_lte #####")
-    try:
+    with TaskLog("sdfit_lte") as log:
+        remembered(given)
+        data = data_kind(infile)
+        values = validated(SDFIT_LTE, given, data)
+        outputs: tuple[Outputs, ...] = ()
+        if data == CUBES:
+            outputs = check_cube_outputs(values)
+        else:
+            check_outputs(values)
+        defaults = {p.name: p.default for p in SDFIT_LTE if p.data in ("", data)}
+        log.path = values["logfile"]
+        log.begin()
         with open_catalogue(values["catalogue"]) as database:
             networks = networks_of(values, data, database)
             if data == CUBES:
-                result = fit_cubes(given, values, defaults, database, outputs, networks, log)
-            else:
-                result = _fit_spectra(given, values, defaults, database, networks, log)
-    except Exception as error:
-        log.severe(f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        if values["logfile"]:
-            log.append_to(values["logfile"])
-    return result
+                return fit_cubes(given, values, defaults, database, outputs, networks, log)
+            return _fit_spectra(given, values, defaults, database, networks, log)
 
 
 def _fit_spectra(
@@ -116,9 +111,9 @@ def _fit_spectra(
     networks: Networks,
     log: TaskLog,
 ) -> dict[str, Any]:
-    prepared = prepare(values, database)
     call = call_record(given, defaults, values["outfile"])
     log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+    prepared = prepare(values, database)
     _note_input(log, prepared, database)
     for text in networks.words:
         log.info(text)
@@ -127,7 +122,7 @@ def _fit_spectra(
     result = _result(prepared.observation, fits, values, call, origin)
     for words in table_of_words(result["parameters"]):
         log.info(_sentence(words))
-    log.info("##### End Task: sdfit_lte #####")
+    log.end()
     if values["outfile"]:
         result["files"] = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
     return result
@@ -201,16 +196,7 @@ def _sentence(words: Mapping[str, str]) -> str:
     return f"{words['component']}: {words['outcome']}, {words['peaks']} peaks matched; {numbers}{remarks}"
 
 
-sdfit_lte.__doc__ = f"""sdfit_lte -- fit LTE models of molecules to spectral lines, in spectra or in cubes
-
-Each species, or each set of species that are fitted together, is one fit of a uniform LTE slab per component
-to all windows: source size (or filling factor), excitation temperature, total column density, line width and
-velocity. Of cubes, every pixel with enough signal is fitted, and the result is maps. All parameters are checked
-before any work starts. Nothing is printed, and nothing is written without outfile.
-
-Parameters
-----------
-{described(SDFIT_LTE)}
+sdfit_lte.__doc__ = f"""{DEFINITIONS["sdfit_lte"].heading}
 
 Returns
 -------
@@ -236,7 +222,8 @@ dict
     warnings : list of str, what the data cannot tell.
     cancelled : bool, whether the run ended before all pixels had their turn.
     files, call, provenance : as above; ``files["maps"]`` is the FITS with the maps (read it with
-    spectuner_ext.read_maps), ``files["store"]`` the store; of several groups each entry is a dict by group.
+    spectuner_ext.read_maps), ``files["store"]`` the store, ``files["images"]`` the folder of CASA images; of several
+    groups each entry is a dict by group.
 
 Raises
 ------

@@ -10,6 +10,7 @@ from spectuner_ext.terms.readers.system_files import write_system
 from spectuner_ext.terms.report import levels_table, lines_table, summary_lines, undetermined_table
 from spectuner_ext.terms.result import Analysis, Outcome
 
+from .definitions import DEFINITIONS
 from .log import TaskLog
 from .outputs_termanalysis import (
     LEARNER,
@@ -19,7 +20,7 @@ from .outputs_termanalysis import (
     start_of,
     training_of,
 )
-from .parameters import described, validated
+from .parameters import validated
 from .parameters_termanalysis import TERMANALYSIS_RL
 from .preparation_termanalysis import PreparedAnalysis, prepare
 from .progress import AnalysisReporter, analysis_words, progress_line
@@ -74,31 +75,25 @@ def termanalysis_rl(
 ) -> dict[str, Any]:
     """Analyse; the docstring is replaced below by one made from the list of parameters."""
     given = dict(locals())
-    log = TaskLog("termanalysis_rl")
-    values = validated(TERMANALYSIS_RL, given)
-    check_outputs(values)
-    log.info("##### Begin Task: termanalysis_rl #####")
-    try:
-        prepared = prepare(values)
+    with TaskLog("termanalysis_rl") as log:
+        values = validated(TERMANALYSIS_RL, given)
+        check_outputs(values)
+        log.path = values["logfile"]
+        log.begin()
         kept = str(start_of(values["outfile"])) if values["outfile"] else ""
         call = call_record(given, {p.name: p.default for p in TERMANALYSIS_RL}, kept)
         log.info(f"termanalysis_rl( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
+        prepared = prepare(values)
         _note_start(log, prepared)
         _settle_checkpoint(log, values)
         origin = provenance(prepared, call)
         analysis = _run(prepared, values)
         result = _result(prepared, analysis, call, origin)
         _note_outcome(log, analysis, result)
-        log.info("##### End Task: termanalysis_rl #####")
+        log.end()
         if values["outfile"]:
             result["files"] = _write(analysis, values, call, origin, log)
-    except Exception as error:
-        log.severe(f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        if values["logfile"]:
-            log.append_to(values["logfile"])
-    return result
+        return result
 
 
 def _note_start(log: TaskLog, prepared: PreparedAnalysis) -> None:
@@ -216,16 +211,7 @@ def _note_outcome(log: TaskLog, analysis: Analysis, result: Mapping[str, Any]) -
         )
 
 
-termanalysis_rl.__doc__ = f"""termanalysis_rl -- determine fine-structure levels of an atom or ion from observed lines
-
-A line list, a calculation and the levels known so far go in; an agent finds energies of further levels, the lines
-that establish them, and how probable each level is. A setting is taken from the call, else from the file config, else
-from the config.yaml of the case, else it has its default; the log and the summary say which. All parameters are
-checked before any work starts. Nothing is printed, and nothing is written without outfile.
-
-Parameters
-----------
-{described(TERMANALYSIS_RL)}
+termanalysis_rl.__doc__ = f"""{DEFINITIONS["termanalysis_rl"].heading}
 
 Returns
 -------

@@ -42,6 +42,7 @@ def observe_cube(
     region: Any = None,
     chans: Any = None,
     spw: Any = None,
+    stokes: str | None = None,
     rest_frequency: Any = None,
     t_cmb: Any = None,
     reproject: bool = False,
@@ -83,6 +84,8 @@ def observe_cube(
         Channels to use, as in CASA: ``'5~60;70~90'``, counted from 0 in the order of the file.
     spw : str, int or list of int, optional
         Windows to use, as in CASA, by position or name and perhaps with channels: ``'0:5~60;70~90,2'``.
+    stokes : str, optional
+        Stokes parameter to use, such as ``'I'`` or ``'XX'``; needed where a file has several.
     rest_frequency : float [MHz], Quantity, str or list, optional
         Zero point of velocity axes; wins over the one of the cube.
     t_cmb : float [K] or Quantity, optional
@@ -107,7 +110,7 @@ def observe_cube(
     background = T_CMB if t_cmb is None else to_kelvin(t_cmb, "t_cmb")
     if background < 0:
         raise InputError(f"t_cmb: must not be negative, got {background} K")
-    cubes = _read(source, names)
+    cubes = _read(source, names, stokes or "")
     chosen = selected_windows(spw, [cube.spectrum.name for cube in cubes])
     _check_planes(cubes)
     grid = _common_grid(cubes, list(chosen), reproject)
@@ -150,9 +153,9 @@ class _Made:
     angle: float
 
 
-def _read(source: Any, names: Sequence[str] | None) -> list[RecordedCube]:
+def _read(source: Any, names: Sequence[str] | None, stokes: str) -> list[RecordedCube]:
     """Cubes of a source under their names."""
-    cubes = read_cubes(source)
+    cubes = read_cubes(source, stokes)
     listed = [names] if isinstance(names, str) else list(names or [])
     if listed and len(listed) != len(cubes):
         raise InputError(

@@ -30,8 +30,12 @@ def beam_of_header(header: Any, label: str) -> tuple[Beam | None, float]:
     return None, 0.0
 
 
-def beams_of_table(spectrum: RecordedSpectrum, table: Any, label: str) -> tuple[Any, Any, Any]:
+def beams_of_table(
+    spectrum: RecordedSpectrum, table: Any, label: str, stokes: int = 0
+) -> tuple[Any, Any, Any]:
     """Axes [arcsec] and position angles [deg] of every plane's beam, from the table BEAMS that CASA writes.
+
+    Those of a Stokes parameter by its plane, or of the first where all share them.
 
     Raises
     ------
@@ -42,7 +46,8 @@ def beams_of_table(spectrum: RecordedSpectrum, table: Any, label: str) -> tuple[
 
     rows = QTable.read(table)
     if "POL" in rows.colnames and len(rows):
-        rows = rows[np.asarray(rows["POL"]) == np.asarray(rows["POL"]).min()]
+        pol = np.asarray(rows["POL"])
+        rows = rows[pol == (pol.min() + stokes if np.any(pol == pol.min() + stokes) else pol.min())]
     n = len(spectrum.axis)
     if len(rows) != n or not {"BMAJ", "BMIN"} <= set(rows.colnames):
         raise InputError(

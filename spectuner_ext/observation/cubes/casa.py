@@ -79,13 +79,16 @@ class TiledPlanes:
     mask : Tiles or None
         True where a pixel is good.
     axes : tuple of int
-        Which axes are channel, row and column; the others have length 1.
+        Which axes are channel, row and column.
+    at : tuple of int
+        Plane along every axis; of those three it is 0. Empty where all of them are.
     """
 
     path: Path
     values: Tiles
     mask: Tiles | None
     axes: tuple[int, int, int]
+    at: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -100,7 +103,7 @@ class TiledPlanes:
 
     def identity(self) -> str:
         """Path, size and time of change."""
-        return file_identity(self.path)
+        return f"{file_identity(self.path)} {self.at}" if any(self.at) else file_identity(self.path)
 
     def slabs(self, low: int, high: int, y: slice, x: slice) -> Iterator[tuple[int, Float32Array]]:
         """Rectangle of some channels, in whole tiles along the channels."""
@@ -111,7 +114,7 @@ class TiledPlanes:
         first = low
         while first < high:
             last = min((first // step + 1) * step, high)
-            index = [slice(0, 1)] * len(tile)
+            index = [slice(k, k + 1) for k in self.at or (0,) * len(tile)]
             index[channel], index[row], index[column] = slice(first, last), y, x
             part = np.array(self._cut(self.values, index), dtype=np.float32)
             if self.mask is not None:
@@ -135,8 +138,8 @@ def is_casa_image(path: Path) -> bool:
     return path.is_dir() and (path / "table.dat").exists()
 
 
-def read_casa_cube(path: Path) -> RecordedCube:
-    """Cube of a CASA image with its default mask.
+def read_casa_cube(path: Path, stokes: str = "") -> RecordedCube:
+    """Cube of a CASA image with its default mask, of one Stokes parameter.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def read_casa_cube(path: Path) -> RecordedCube:
     """
     label = str(path)
     values, mask, header, info = _opened(path)
-    layout = read_layout(header, values.shape, label)
+    layout = read_layout(header, values.shape, label, stokes)
     beam, angle = beam_of_header(header, label)
     spectrum = RecordedSpectrum(
         axis=layout.axis,
@@ -160,10 +163,10 @@ def read_casa_cube(path: Path) -> RecordedCube:
     )
     beams = None
     if "perplanebeams" in info:
-        beams = _plane_beams(info["perplanebeams"], len(layout.axis))
+        beams = _plane_beams(info["perplanebeams"], len(layout.axis), max(layout.at))
         spectrum, angle = beams_of_planes(spectrum, *beams, label)
-    planes = TiledPlanes(path.resolve(), values, mask, layout.axes)
-    template = template_of(header, values.shape, layout.axes, spectrum.intensity.unit, beams)
+    planes = TiledPlanes(path.resolve(), values, mask, layout.axes, layout.at)
+    template = template_of(header, values.shape, layout.axes, spectrum.intensity.unit, beams, layout.at)
     return RecordedCube(spectrum, planes, layout.wcs, angle, template)
 
 
@@ -219,9 +222,13 @@ def _degrees(record: Any) -> float:
     return float(u.Quantity(record["value"], record["unit"]).to_value(u.deg))
 
 
-def _plane_beams(record: Any, n: int) -> tuple[Any, Any, Any]:
-    """Axes [arcsec] and position angles [deg] of the first Stokes parameter's beams."""
-    beams = [record[f"*{i}"] for i in range(n)]
+def _plane_beams(record: Any, n: int, stokes: int) -> tuple[Any, Any, Any]:
+    """Axes [arcsec] and position angles [deg] of the beams of a Stokes parameter, by its plane.
+
+    Channels run fastest. Where all parameters share the beams only those of the first are there.
+    """
+    first = stokes * n if f"*{(stokes + 1) * n - 1}" in record else 0
+    beams = [record[f"*{first + i}"] for i in range(n)]
     axes = [np.array([_degrees(b[k]) for b in beams]) for k in ("major", "minor", "positionangle")]
     return axes[0] * 3600.0, axes[1] * 3600.0, axes[2]
 

@@ -4,6 +4,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def image_axes(hdu: Any) -> tuple[int, ...]:
     return tuple(int(header[f"NAXIS{i}"]) for i in range(int(header.get("NAXIS", 0)), 0, -1))
 
 
-def read_fits_cube(path: Path) -> RecordedCube:
+def read_fits_cube(path: Path, stokes: str = "") -> RecordedCube:
     """Read the first cube of a FITS file.
 
     Files packed with gzip, bzip2 or xz and tile-compressed images are unpacked once, piece by piece, into a
@@ -59,6 +60,8 @@ def read_fits_cube(path: Path) -> RecordedCube:
     Parameters
     ----------
     path : Path
+    stokes : str
+        Name of the Stokes parameter; empty for the only one.
 
     Raises
     ------
@@ -83,9 +86,10 @@ def read_fits_cube(path: Path) -> RecordedCube:
                 stacklevel=2,
             )
         header, stored = hdu.header, image_axes(hdu)
-        layout = read_layout(header, stored, label)
+        layout = read_layout(header, stored, label, stokes)
         if _is_compressed(hdu):
             planes = _unpacked_tiles(hdu, stored, layout.axes, label, source or file_identity(path))
+            planes = _of_plane(planes, layout.at, label)
         else:
             planes = StoredPlanes(
                 path=plain.resolve(),
@@ -97,6 +101,7 @@ def read_fits_cube(path: Path) -> RecordedCube:
                 folder=folder,
                 **_scaling(header),
             )
+            planes = _of_plane(planes, layout.at, label)
         beam, angle = beam_of_header(header, label)
         spectrum = RecordedSpectrum(
             axis=layout.axis,
@@ -112,10 +117,36 @@ def read_fits_cube(path: Path) -> RecordedCube:
         table = next((h for h in hdus if h.name == "BEAMS" and not image_axes(h)), None)
         beams = None
         if table is not None:
-            beams = beams_of_table(spectrum, table, label)
+            beams = beams_of_table(spectrum, table, label, max(layout.at))
             spectrum, angle = beams_of_planes(spectrum, *beams, label)
-        template = template_of(header, stored, layout.axes, spectrum.intensity.unit, beams)
+        template = template_of(header, stored, layout.axes, spectrum.intensity.unit, beams, layout.at)
     return RecordedCube(spectrum, planes, layout.wcs, angle, template)
+
+
+def _of_plane(planes: StoredPlanes, at: tuple[int, ...], label: str) -> StoredPlanes:
+    """Planes of one Stokes parameter: a run of the file, or every so many planes of it.
+
+    Raises
+    ------
+    InputError
+        If the Stokes axis is not slower than two of the others.
+    """
+    taken = [axis for axis, n in enumerate(planes.stored) if n > 1 and axis not in planes.axes]
+    if not taken:
+        return planes
+    axis = taken[0]
+    slower = [a for a in planes.axes if a < axis]
+    if len(slower) > 1:
+        raise InputError(
+            f"{label}: its Stokes axis lies between or before the axes of the sky, which cannot be read; bring the "
+            f"axes into the order right ascension, declination, Stokes, frequency, with imtrans or numpy.transpose"
+        )
+    item = np.dtype(planes.dtype).itemsize
+    step = int(np.prod(planes.stored[axis + 1 :], dtype=np.int64)) * item
+    stored = tuple(1 if a == axis else n for a, n in enumerate(planes.stored))
+    apart = planes.stored[axis] if slower else 1
+    source = f"{planes.source or file_identity(planes.path)} Stokes plane {at[axis]}"
+    return replace(planes, offset=planes.offset + at[axis] * step, stored=stored, apart=apart, source=source)
 
 
 def _scaling(header: Any) -> dict[str, Any]:

@@ -98,7 +98,12 @@ class Template:
 
 
 def template_of(
-    header: Any, stored: tuple[int, ...], axes: tuple[int, int, int], unit: object, beams: Any = None
+    header: Any,
+    stored: tuple[int, ...],
+    axes: tuple[int, int, int],
+    unit: object,
+    beams: Any = None,
+    at: tuple[int, ...] = (),
 ) -> Template | None:
     """Template of a cube; None where it cannot be followed: axes in another order, or a table of channels.
 
@@ -110,6 +115,8 @@ def template_of(
     unit : Unit
     beams : tuple of three arrays, (n_channel,), optional
         Major and minor axis [arcsec] and position angle [deg] of each plane's beam.
+    at : tuple of int
+        Where the cube lies along every axis; the others become 1 long there.
     """
     kind = str(header.get(f"CTYPE{len(stored) - axes[0]}", ""))
     if list(axes) != sorted(axes) or kind.endswith("-TAB"):
@@ -125,7 +132,12 @@ def template_of(
         table = np.stack([major / 3600.0, minor / 3600.0, angle], axis=1)
         for keyword in ("BMAJ", "BMIN", "BPA"):
             kept.remove(keyword, ignore_missing=True)
-    return Template(kept.tostring(sep="\n"), tuple(stored), axes, str(unit), table)
+    lengths = tuple(n if axis in axes else 1 for axis, n in enumerate(stored))
+    for axis, plane in enumerate(at):
+        if plane:
+            key = f"CRPIX{len(stored) - axis}"
+            kept[key] = float(kept.get(key, 1.0)) - plane
+    return Template(kept.tostring(sep="\n"), lengths, axes, str(unit), table)
 
 
 def _beam_table(beams: FloatArray) -> bytes:

@@ -46,6 +46,8 @@ class Layout:
         SPECSYS.
     wcs : astropy.wcs.WCS or None
         Celestial axes.
+    at : tuple of int
+        Where the cube lies along every axis of the array; 0 for channel, row and column.
     """
 
     axes: tuple[int, int, int]
@@ -55,6 +57,7 @@ class Layout:
     rest_frequency: float | None
     frame: str
     wcs: Any
+    at: tuple[int, ...]
 
 
 def read_wcs(header: Any, label: str) -> Any:
@@ -84,8 +87,8 @@ def celestial(wcs: Any) -> Any:
     return wcs.celestial if wcs.has_celestial else None
 
 
-def read_layout(header: Any, stored: tuple[int, ...], label: str) -> Layout:
-    """Find spectral and celestial axes.
+def read_layout(header: Any, stored: tuple[int, ...], label: str, stokes: str = "") -> Layout:
+    """Find spectral and celestial axes, and the plane of a Stokes parameter.
 
     Parameters
     ----------
@@ -94,11 +97,14 @@ def read_layout(header: Any, stored: tuple[int, ...], label: str) -> Layout:
         Lengths of the axes of the array, the slowest first.
     label : str
         For messages.
+    stokes : str
+        Name of the Stokes parameter; empty for the only one.
 
     Raises
     ------
     InputError
-        If there is no spectral axis, an axis other than these is longer than 1, or the axis cannot be used.
+        If there is no spectral axis, the Stokes parameter is not there, an axis other than these is longer than 1, or
+        the axis cannot be used.
     """
     n = len(stored)
     lengths = stored[::-1]  # in the order of the header
@@ -122,9 +128,19 @@ def read_layout(header: Any, stored: tuple[int, ...], label: str) -> Layout:
             f"header"
         )
     x, y = _spatial_axes(wcs, names, lengths, spectral, listed, label)
+    at = [0] * n
     others = [i for i in range(n) if i not in (x, y, spectral)]
+    polarised = [i for i in others if names[i].upper() == "STOKES"]
+    if polarised:
+        at[n - 1 - polarised[0]] = _stokes_plane(
+            header, polarised[0] + 1, lengths[polarised[0]], stokes, label
+        )
+    elif stokes not in ("", "I"):
+        raise InputError(
+            f"stokes: {label}: {stokes} is asked for, but the cube has no Stokes axis (axes: {listed})"
+        )
     for i in others:
-        if lengths[i] > 1:
+        if lengths[i] > 1 and i not in polarised[:1]:
             raise InputError(
                 f"{label}: axis {names[i] or i + 1} has {lengths[i]} planes; pass a cube with one of them "
                 f"(axes: {listed})"
@@ -146,6 +162,31 @@ def read_layout(header: Any, stored: tuple[int, ...], label: str) -> Layout:
         rest_frequency=rest or None,
         frame=str(wcs.wcs.specsys).strip().upper(),
         wcs=celestial(wcs),
+        at=tuple(at),
+    )
+
+
+_STOKES = {
+    1: "I", 2: "Q", 3: "U", 4: "V", -1: "RR", -2: "LL", -3: "RL", -4: "LR", -5: "XX", -6: "YY", -7: "XY", -8: "YX",
+}  # fmt: skip
+"""Numbers along a Stokes axis; FITS standard 4.0, table 29."""
+
+
+def _stokes_plane(header: Any, axis: int, n: int, stokes: str, label: str) -> int:
+    """Plane of a Stokes parameter along an axis, counted as the header does from 1."""
+    reference, step = float(header.get(f"CRVAL{axis}", 1.0)), float(header.get(f"CDELT{axis}", 1.0))
+    pixel = float(header.get(f"CRPIX{axis}", 1.0))
+    codes = [round(reference + (plane + 1 - pixel) * step) for plane in range(n)]
+    there = [_STOKES.get(code, f"({code})") for code in codes]
+    if stokes in there:
+        return there.index(stokes)
+    if not stokes and n == 1:
+        return 0
+    if stokes:
+        raise InputError(f"stokes: {label}: {stokes} is not among its Stokes parameters: {', '.join(there)}")
+    raise InputError(
+        f"{label}: axis STOKES has {n} planes; pass a cube with one of them, or give stokes=, one of "
+        f"{', '.join(there)}"
     )
 
 

@@ -60,8 +60,14 @@ def _file_is_cube(path: Path) -> bool:
         return any(sum(n > 1 for n in image_axes(hdu)) >= 2 for hdu in hdus)
 
 
-def read_cubes(source: Any) -> list[RecordedCube]:
+def read_cubes(source: Any, stokes: str = "") -> list[RecordedCube]:
     """Cubes of a source, in its order.
+
+    Parameters
+    ----------
+    source : object
+    stokes : str
+        Name of the Stokes parameter, of files; empty for the only one.
 
     Raises
     ------
@@ -71,14 +77,14 @@ def read_cubes(source: Any) -> list[RecordedCube]:
     if isinstance(source, list | tuple):
         if len(source) == 0:
             raise InputError(f"the list of cubes is empty; give {_KINDS}")
-        return [cube for i, item in enumerate(source) for cube in _read_one(item, f"cube {i + 1}")]
-    return _read_one(source, "cube")
+        return [cube for i, item in enumerate(source) for cube in _read_one(item, f"cube {i + 1}", stokes)]
+    return _read_one(source, "cube", stokes)
 
 
-def _read_one(item: Any, label: str) -> list[RecordedCube]:
+def _read_one(item: Any, label: str, stokes: str) -> list[RecordedCube]:
     """Cubes of one item of a list."""
     if isinstance(item, str | os.PathLike):
-        return [_read_path(path) for path in _paths(os.fspath(item))]
+        return [_read_path(path, stokes) for path in _paths(os.fspath(item))]
     if is_cube_object(item):
         return [read_cube_object(item, label)]
     if hasattr(item, "ndim") and item.ndim == 2 and hasattr(item, "wcs"):
@@ -97,12 +103,12 @@ def _paths(name: str) -> list[Path]:
     return [Path(match) for match in matches]
 
 
-def _read_path(path: Path) -> RecordedCube:
+def _read_path(path: Path, stokes: str) -> RecordedCube:
     """Cube of one file or folder."""
     if not path.exists():
         raise InputError(f"{path}: no such file; the current directory is {Path.cwd()}")
     if is_casa_image(path):
-        return read_casa_cube(path)
+        return read_casa_cube(path, stokes)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but not a CASA image; give {_KINDS}")
-    return read_fits_cube(path)
+    return read_fits_cube(path, stokes)

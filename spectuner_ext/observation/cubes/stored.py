@@ -37,12 +37,14 @@ class StoredPlanes:
         Lengths of the axes in the file, the slowest first.
     axes : tuple of int
         Which of them are channel, row and column; the others have length 1.
+    apart : int
+        Planes of the file from one of the slowest axis to the next, where those between are of other cubes.
     scale, zero : float
         BSCALE and BZERO: value = zero + scale * stored.
     blank : int or None
         Stored integer of a missing value.
     source : str
-        Identity of what the user gave, where the file is a temporary copy.
+        Identity of what the user gave, where the file is a temporary copy, or only a part of it is meant.
     folder : TemporaryFolder or None
         Kept as long as the planes are.
     """
@@ -52,6 +54,7 @@ class StoredPlanes:
     dtype: str
     stored: tuple[int, ...]
     axes: tuple[int, int, int]
+    apart: int = 1
     scale: float = 1.0
     zero: float = 0.0
     blank: int | None = None
@@ -60,7 +63,9 @@ class StoredPlanes:
 
     def __post_init__(self) -> None:
         """Check that the file holds the whole array."""
-        needed = self.offset + prod(self.stored) * np.dtype(self.dtype).itemsize
+        slowest = max(self.stored[min(self.axes)], 1)
+        plane = prod(self.stored) // slowest * np.dtype(self.dtype).itemsize
+        needed = self.offset + ((slowest - 1) * self.apart + 1) * plane
         try:
             size = self.path.stat().st_size
         except OSError as error:
@@ -124,7 +129,7 @@ class StoredPlanes:
         buffer = np.empty((step, n_middle, width), dtype=self.dtype)
         view = buffer.reshape(-1).view(np.uint8).data
         targets = [view[at : at + size] for at in range(0, step * per_index, size)]
-        plane = lengths[1] * lengths[2] * item
+        plane = self.apart * lengths[1] * lengths[2] * item
         begin = self.offset + (middle.start * lengths[2] + first_fast) * item
         cut = fast if is_whole else slice(0, n_fast)
         with self.path.open("rb", buffering=0) as stream:
