@@ -24,8 +24,12 @@ T = 1  # column of T_ex
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"thorough": True, "half_width": 30.0, "n_patch": 10, "n_block": 1}],
-    ids=["plain", "thorough and wide"],
+    params=[
+        {},
+        {"thorough": True, "half_width": 30.0, "n_patch": 10, "n_block": 1},
+        {"sampling_temperature": 1.6},
+    ],
+    ids=["plain", "thorough and wide", "tempered"],
 )
 def network(request, small_network):
     options = dict(request.param)
@@ -70,6 +74,25 @@ def test_densities_are_far_from_flat(precise, read_tokens):
         terms = precise.terms(batch_of(read_tokens, torch.float64), anywhere(5, 500)[0])
     assert (terms.std(dim=1) > 0.1).all()
     assert terms.sum(dim=-1).std(dim=1).max() > 1.0
+
+
+def test_temperature_flattens_every_density(small_network, toy_cases):
+    """Raised to the power of the inverse temperature, at the nodes; and as it was when set back."""
+    network = small_network().double()
+    batch = batch_of([tokens_of(case, network.settings.tokens) for case in toy_cases], torch.float64)
+    with torch.no_grad():
+        n = network.decoder.velocity_logits(network.decoder.prepare(batch, *network.encoder(batch))).shape[-1]
+        x = to_parameters(torch.full((len(toy_cases), n, 5), 0.5, dtype=torch.float64))
+        x[..., 4] = torch.linspace(LOWER[4], UPPER[4], n, dtype=torch.float64)
+        trained = network.terms(batch, x)[..., 0]
+        network.temper(3.0)
+        tempered = network.terms(batch, x)[..., 0]
+        away = 3.0 * tempered - trained
+        torch.testing.assert_close(away, away[:, :1].expand_as(away), rtol=0, atol=1e-9)
+        assert (tempered.std(dim=1) > 0.01).all()
+        assert network.settings.sampling_temperature == 3.0
+        network.temper(1.0)
+        torch.testing.assert_close(network.terms(batch, x)[..., 0], trained, rtol=0, atol=0)
 
 
 def test_density_integrates_to_one(precise, read_tokens):
@@ -124,7 +147,8 @@ def test_velocities_follow_their_density(network, read_tokens):
     with torch.no_grad():
         x = network.sample(batch, uniform(1, 4000, seed=2, dtype=torch.float32))[0].double().numpy()
         read = network.decoder.prepare(batch, *network.encoder(batch))
-        height = np.exp(network.decoder.velocity_logits(read)[0].double().numpy())
+        logits = network.decoder.velocity_logits(read)[0].double().numpy()
+    height = np.exp(logits / network.settings.sampling_temperature)
     assert height.size >= 150  # nodes every 0.15 km/s or closer
     nodes = np.linspace(-12.0, 12.0, height.size)
     density = PPoly(np.stack([np.diff(height) / np.diff(nodes), height[:-1]]), nodes)
@@ -310,6 +334,8 @@ def test_default_size():
         ({"n_node": (9, 9, 9)}, "n_node"),
         ({"finer": (1, 1, 0, 1, 1)}, "finer"),
         ({"finer": (1, 1, 1, 1)}, "finer"),
+        ({"sampling_temperature": 0.0}, "sampling_temperature"),
+        ({"sampling_temperature": float("nan")}, "sampling_temperature"),
     ],
 )
 def test_sizes_that_do_not_fit_together_are_refused(options, name):

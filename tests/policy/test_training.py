@@ -306,7 +306,7 @@ def uninterrupted_trials(tmp_path_factory, few_library, begun):
 def test_what_trials_leave(uninterrupted_trials):
     folder, _ = uninterrupted_trials
     network, notes = load_network(folder / "proposal.safetensors")
-    assert network.settings == NETWORK
+    assert network.settings == replace(NETWORK, sampling_temperature=2.0)
     assert notes["stage"] == "reinforcement"
     assert notes["settings"]["reinforce"]["n_draw"] == 8
     records = read_records(folder / "records.jsonl")
@@ -454,6 +454,8 @@ def test_wrong_combinations_of_stages(tmp_path, begun):
         (ReinforceSettings, {"entropy": -0.1}),
         (ReinforceSettings, {"refill": -1.0}),
         (ReinforceSettings, {"real_share": 1.5}),
+        (ReinforceSettings, {"absent_share": -0.1}),
+        (ReinforceSettings, {"sampling_temperature": 0.0}),
         (ReinforceSettings, {"n_entry": -1}),
         (SupervisedSettings, {"rate": 0.0}),
         (ReinforceSettings, {"rate": -1e-3}),

@@ -62,6 +62,8 @@ class SimulatedPairs:
 
     def __getitem__(self, index: int) -> Pair:
         """Pair of number `index`, whatever was asked for before."""
+        if not 0 <= index < self.n:
+            raise IndexError(f"there are {self.n} simulated pairs, numbered from 0; asked for {index}")
         group = self.groups[index % len(self.groups)]
         stream = SceneStream(
             self.library, self.settings[group], seed_of(self.seed, "scenes", index), split="test"

@@ -79,6 +79,7 @@ class ExampleSource:
                 x.append(np.clip(member.x, LOWER, UPPER))
             if len(tokens) >= self.size:
                 break
+        self._enough(len(tokens))
         batch = collate(tokens[: self.size])
         batch["x"] = np.array(x[: self.size], dtype=np.float32)[:, None]
         return batch
@@ -93,13 +94,14 @@ class ExampleSource:
             ]
             if len(found) >= self.size:
                 break
+        self._enough(len(found))
         return found[: self.size]
 
     def absent_cases(self, number: int, n: int) -> list[Case]:
         """Up to `n` cases of species that are not in the spectrum, though peaks lie where their lines would be.
 
         In a line forest most species that one may ask for are of this kind, and the best match is then an accident of
-        other lines, far from the velocity and the temperature of the source.
+        other lines, far from the velocity and the temperature of the source. Scenes with few lines give few or none.
         """
         found: list[Case] = []
         if n < 1:
@@ -143,6 +145,10 @@ class ExampleSource:
         n = self.size * _SCENES_PER_EXAMPLE
         for i in range(n):
             yield stream[number * n + (n - 1 - i if backwards else i)]
-        raise InputError(
-            f"scenes: {n} scenes gave fewer species than a batch of {self.size} needs; draw brighter"
-        )
+
+    def _enough(self, n_found: int) -> None:
+        """Refuse scenes that show too little."""
+        if n_found < self.size:
+            raise InputError(
+                f"scenes: {self.size * _SCENES_PER_EXAMPLE} scenes gave fewer than {self.size} targets; draw brighter"
+            )

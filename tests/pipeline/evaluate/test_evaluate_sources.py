@@ -33,6 +33,7 @@ def test_simulated_pairs_alternate_groups_and_show_their_target(evaluation_libra
 
 
 def test_a_pair_does_not_depend_on_the_number_of_pairs_nor_on_order(evaluation_library):
+    assert len(list(SimulatedPairs(evaluation_library, SMALL, 2, seed=1))) == 2
     few, many = (SimulatedPairs(evaluation_library, SMALL, n, seed=1) for n in (3, 500))
     later = facts_of(many[2])
     assert [facts_of(many[k]) for k in (0, 1)] == [facts_of(few[k]) for k in (0, 1)]
