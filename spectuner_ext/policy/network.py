@@ -138,7 +138,7 @@ class PolicyNetwork(nn.Module):
         """
         return self.terms(batch, x).sum(dim=-1) + log_jacobian(x)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(self, batch: dict[str, Tensor], z: Tensor) -> Tensor:
         """Parameters (n_case, n, 5) from uniform numbers z of that shape."""
         read = self.decoder.prepare(batch, *self.encoder(batch))
