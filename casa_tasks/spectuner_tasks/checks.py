@@ -357,9 +357,9 @@ def _limits(value: Any, parameter: str, what: str) -> Any:
 
 
 def _values(value: Any, parameter: str, what: str) -> Any:
-    """Read a value, or a list with one for each component."""
+    """Read a value, or a list with one for each component, None where nothing is said of it."""
     if isinstance(value, list | tuple):
-        return [_value(v, parameter, what) for v in value]
+        return [None if v is None else _value(v, parameter, what) for v in value]
     return _value(value, parameter, what)
 
 

@@ -126,9 +126,11 @@ def rerun(
 
 
 def _elsewhere(call: Mapping[str, Any], outfile: str) -> dict[str, Any]:
-    """A recorded call with other outputs; stores lie beside them, and cubes cannot be written without."""
+    """A recorded call with other outputs; stores lie beside them, and some cannot be written without."""
     new = {**call, "outfile": outfile}
     new.pop("overwrite", None)
+    if not outfile and "xclassfiles" in new:
+        new["xclassfiles"] = False
     if "store" in call:
         new["store"] = ""
         new.update({} if outfile else {"modelcube": False, "residualcube": False, "casaimages": None})

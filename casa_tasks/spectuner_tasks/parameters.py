@@ -2,7 +2,7 @@
 
 from spectuner_ext.units import to_kelvin, to_kms, to_mhz
 
-from . import checks, checks_cube
+from . import checks, checks_cube, checks_xclass
 from .parameter import CUBES, SPECTRA, Parameter, described, validated
 from .parameters_cube import OF_CUBES
 
@@ -19,7 +19,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("path", "pathVec", "record", "variant"),
         "",
         "Spectra, continuum-subtracted: path or glob pattern of text, ECSV or FITS files; QTable; "
-        "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these. Or cubes, "
+        "specutils.Spectrum; OneDSpectrum; tuple (axis, intensity); Observation; a list of these; or the "
+        "observation XML of XCLASS, which also says telescopes, continuum, velocity and iso-ratio file. Or cubes, "
         "fitted pixel by pixel: FITS file, CASA image, SpectralCube, or a list with one for each window. "
         "Required.",
         required=True,
@@ -31,8 +32,8 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         "",
         "One species, or a list of them, each fitted alone. An inner list, or a set, is fitted together: "
         "[['CH3OH', 'CH3OCHO'], 'C2H5CN']. Names such as 'CH3OH', '13CH3OH', 'CH3CN;v8=1;' or a catalogue "
-        "tag. Required.",
-        checks.species_groups,
+        "tag. Or a molfit file of XCLASS: its species fitted together, with its values, bounds and flags. Required.",
+        checks_xclass.or_molfit(checks.species_groups),
         required=True,
     ),
     Parameter(
@@ -86,11 +87,11 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         ("record", "string", "variant"),
         None,
         "Starting values: {parameter: value}, or {species: {parameter: value}} with '*' for all; or the "
-        "table 'parameters' of an earlier result, or its ECSV file. Of a cube also maps (ny, nx), the "
-        "maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth row and "
+        "table 'parameters' of an earlier result, or its ECSV file; or a molfit file. Of a cube also maps (ny, nx), "
+        "the maps of an earlier result (FITS or CubeMaps), or 'neighbours', which fits every fourth row and "
         "column first. 'policy': draws of a trained network.",
-        checks.initial,
-        of_cubes=checks_cube.initial,
+        checks_xclass.or_molfit(checks.initial),
+        of_cubes=checks_xclass.or_molfit(checks_cube.initial),
     ),
     Parameter(
         "weights",
@@ -119,20 +120,31 @@ SDFIT_LTE: tuple[Parameter, ...] = (
     ),
     Parameter(
         "bounds",
-        ("record",),
+        ("record", "string"),
         None,
         "Limits: {parameter: (low, high)} or {species: {parameter: (low, high)}}. Parameters are "
-        "source_size [arcsec], filling_factor, T_ex [K], N_tot [cm-2], fwhm [km/s], v_off [km/s].",
-        checks.bounds,
+        "source_size [arcsec], filling_factor, T_ex [K], N_tot [cm-2], fwhm [km/s], v_off [km/s]. Or a molfit file.",
+        checks_xclass.or_molfit(checks.bounds),
     ),
     Parameter(
         "fixed",
-        ("record",),
+        ("record", "string"),
         None,
-        "Values to hold, written as bounds are: {parameter: value} or {species: {parameter: value}}. Of a cube "
-        "a value may be a map (ny, nx); where it is NaN the parameter is free.",
-        checks.values,
-        of_cubes=checks_cube.values,
+        "Values to hold, written as bounds are: {parameter: value} or {species: {parameter: value}}; a list has one "
+        "for each component, None where it is free. Or a molfit file: what has the flag n, and in the plain form "
+        "all. Of a cube a value may be a map (ny, nx); where it is NaN the parameter is free.",
+        checks_xclass.or_molfit(checks.values),
+        of_cubes=checks_xclass.or_molfit(checks_cube.values),
+    ),
+    Parameter(
+        "isoratio",
+        ("string", "record"),
+        None,
+        "Isotopologues to fit with their masters, all parameters the same and N_tot divided by a ratio: an iso-ratio "
+        "file of XCLASS, or {'13CH3OH': ['CH3OH', 60]}; with [master, ratio, lower, upper] the ratio is fitted. "
+        "'none' leaves out the file of an observation XML.",
+        checks_xclass.isoratio,
+        data=SPECTRA,
     ),
     Parameter(
         "vlsr",
@@ -251,6 +263,16 @@ SDFIT_LTE: tuple[Parameter, ...] = (
         True,
         "Draw name.png and name.html beside the other products.",
         checks.boolean,
+        under="outfile",
+    ),
+    Parameter(
+        "xclassfiles",
+        ("bool",),
+        False,
+        "Also write the result for XCLASS: name.molfit, name_obs.xml with name_data_1.dat ..., name_iso.dat where "
+        "isotopologues are tied. Needs a beam.",
+        checks.boolean,
+        data=SPECTRA,
         under="outfile",
     ),
     Parameter("overwrite", ("bool",), False, "Replace products of the same name.", checks.boolean),

@@ -18,9 +18,13 @@ from spectuner_ext.observation import Observation, observe
 from spectuner_ext.pipeline.products import existing_products, products_stem, read_windows
 from spectuner_ext.pipeline.request import components_for, reach, resolved_names, transitions_for
 from spectuner_ext.pipeline.tables import observation_of
+from spectuner_ext.pipeline.xclass.isotopologues import Follower
+from spectuner_ext.pipeline.xclass.result_files import possible_files
+from spectuner_ext.pipeline.xclass.source import XclassSource, is_observation_xml, observe_xclass, read_source
 from spectuner_ext.spectroscopy import LineDatabase, Transitions
 
 from .checks import ALL, is_policy
+from .preparation_xclass import bound_together, molfit_files, with_molfit_values, with_names_of_molfit
 
 __all__ = [
     "FITTED",
@@ -59,12 +63,24 @@ class Prepared:
         ``components``, ``bounds``, ``fixed``, ``initial`` of each group.
     catalogue_names : mapping
         Species as typed to their names in the catalogue.
+    ties : tuple of tuple of mapping
+        Of each group, the parameters that vary as one.
+    wanted : tuple of Follower
+        Isotopologues that are tied.
+    files : tuple of str
+        What was read besides the data.
+    remarks : tuple of str
+        What of the input is not used.
     """
 
     observation: Observation
     groups: tuple[tuple[str, ...], ...]
     per_group: tuple[Mapping[str, Any], ...]
     catalogue_names: Mapping[str, str]
+    ties: tuple[tuple[Mapping[str, Any], ...], ...]
+    wanted: tuple[Follower, ...] = ()
+    files: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def check_outputs(values: Mapping[str, Any]) -> None:
@@ -138,15 +154,83 @@ def prepare(values: Mapping[str, Any], database: LineDatabase) -> Prepared:
     InputError
         The message begins with the name of the parameter.
     """
+    values = with_names_of_molfit(values, database)
     groups = grouped(values)
     names = species_names(values, groups, database)
     solver_named(values["optimizer"])
-    observation = _read(values)
+    source = _xclass_source(values["infile"])
+    observation = _read(values, source)
+    _check_xclass_files(values, observation, source)
+    files = molfit_files(values)
+    values, remarks = with_molfit_values(values, names, database)
     per_group = tuple(requests_of(values, group, names) for group in groups)
-    for group, requests in zip(groups, per_group, strict=True):
+    bound = bound_together(values, groups, per_group, names, observation, source, database)
+    for group, requests in zip(bound.groups, bound.per_group, strict=True):
         plain = {**requests, "initial": None} if is_policy(requests["initial"]) else requests
         tried(observation, group, plain, database)
-    return Prepared(observation, groups, per_group, names)
+    _check_once(values, bound.groups)
+    return Prepared(
+        observation,
+        bound.groups,
+        bound.per_group,
+        {**names, **{f.name: f.name for f in bound.wanted}},
+        bound.ties,
+        bound.wanted,
+        files,
+        (*(source.remarks if source else ()), *remarks, *bound.remarks),
+    )
+
+
+def _xclass_source(infile: Any) -> XclassSource | None:
+    """Observation XML of XCLASS with its data, if that is what the data are."""
+    if not is_observation_xml(infile):
+        return None
+    return read_source(infile[0] if isinstance(infile, list | tuple) else infile)
+
+
+def _check_xclass_files(
+    values: Mapping[str, Any], observation: Observation, source: XclassSource | None
+) -> None:
+    """Check that a result can be written for XCLASS, and that no file of the input would be lost by that.
+
+    Raises
+    ------
+    InputError, OutputExistsError
+    """
+    if not values["xclassfiles"]:
+        return
+    if not values["outfile"]:
+        raise InputError("xclassfiles: needs outfile, beside whose products the files are written")
+    if not np.isfinite(observation.beam_scale):
+        raise InputError(
+            "xclassfiles: a molfit has source sizes, and without a beam they are not known; give beam"
+        )
+    files = possible_files(products_stem(values["outfile"]), len(observation.windows)).values()
+    there = [path for path in files if path.exists()]
+    read = {Path(p).resolve() for p in (*observation.meta.get("files", ()), *molfit_files(values))}  # type: ignore[misc]
+    lost = [path.name for path in there if path.resolve() in read]
+    if lost:
+        raise InputError(
+            f"outfile: {', '.join(lost)} is read by this call and would be replaced; give another name"
+        )
+    if there and not values["overwrite"]:
+        names = ", ".join(path.name for path in there)
+        raise OutputExistsError(
+            f"outfile: {names} in {there[0].parent} exist already; set overwrite=True or another name"
+        )
+
+
+def _check_once(values: Mapping[str, Any], groups: Sequence[Sequence[str]]) -> None:
+    """Raise for a species in several groups if a molfit is to be written, which would add their emission."""
+    if not values["xclassfiles"]:
+        return
+    species = [s for group in groups for s in group]
+    twice = sorted({s for s in species if species.count(s) > 1})
+    if twice:
+        raise InputError(
+            f"xclassfiles: {', '.join(twice)} is fitted more than once, and a molfit would add the fits; call the "
+            f"task once for each"
+        )
 
 
 def grouped(values: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
@@ -199,13 +283,13 @@ def tried(
     ]
 
 
-def _read(values: Mapping[str, Any]) -> Observation:
+def _read(values: Mapping[str, Any], xclass: XclassSource | None) -> Observation:
     given = {name: values[name] for name in OBSERVED if values[name] is not None}
     source = values["infile"]
     if isinstance(source, Mapping):
         source = _product(source)
     try:
-        return observe(source, **given)
+        return observe(source, **given) if xclass is None else observe_xclass(xclass, **given)
     except InputError as error:
         raise attributed(error) from error
     except OSError as error:

@@ -25,6 +25,7 @@ from .checks_cube import NEIGHBOURS
 from .json_values import is_unset
 from .parameter import CUBES, SPECTRA
 from .preparation import OBSERVED, attributed, begins_with, grouped, requests_of, species_names, tried
+from .preparation_xclass import with_molfit_values, with_names_of_molfit
 
 __all__ = ["PreparedCube", "data_kind", "prepare_cube"]
 
@@ -92,12 +93,14 @@ def prepare_cube(values: Mapping[str, Any], database: LineDatabase) -> PreparedC
     InputError
         The message begins with the name of the parameter.
     """
+    values = with_names_of_molfit(values, database)
     groups = grouped(values)
     names = species_names(values, groups, database)
     cube = _read(values)
+    values, remarks = with_molfit_values(values, names, database)
     values = {**values, "initial": _initial(values["initial"])}
     per_group = tuple(requests_of(values, group, names) for group in groups)
-    warnings = [] if np.isfinite(cube.frame.beam_scale) else [_NO_BEAM]
+    warnings = [*remarks, *([] if np.isfinite(cube.frame.beam_scale) else [_NO_BEAM])]
     for group, requests in zip(groups, per_group, strict=True):
         plain = {name: _for_all_pixels(value) for name, value in requests.items()}
         lines = tried(cube.frame, group, plain, database)

@@ -15,6 +15,7 @@ from spectuner_ext.spectroscopy import LineDatabase
 
 from .checks import POLICY, absolute, weights
 from .checks_cube import IN_MEMORY, NEIGHBOURS
+from .checks_xclass import NONE, molfit_path
 from .json_values import NotJSONError, created, is_unset, jsonlike, stamp
 from .networks import Networks
 from .preparation import OBSERVED, Prepared
@@ -79,6 +80,10 @@ def _special(name: str, value: Any) -> Any:
     """JSON-like form where the general one would change the meaning."""
     if name in ("outfile", "logfile"):
         return absolute(value)
+    if name in _MAY_BE_MOLFIT and (molfit := molfit_path(value)):
+        return molfit
+    if name == "isoratio" and isinstance(value, str | os.PathLike):
+        return value if os.fspath(value).strip().lower() == NONE else absolute(value)
     if name in ("weights", "posterior"):
         loaded = not isinstance(value, str | os.PathLike)
         return {IN_MEMORY: type(value).__name__} if loaded else weights(value, name)
@@ -101,6 +106,9 @@ def _special(name: str, value: Any) -> Any:
     ):
         return [jsonlike(list(value))]
     return jsonlike(value)
+
+
+_MAY_BE_MOLFIT = ("species", "initial", "bounds", "fixed")
 
 
 def provenance(
@@ -126,7 +134,7 @@ def provenance(
 
 def _files(prepared: Prepared) -> Sequence[str]:
     files = prepared.observation.meta.get("files", ())
-    return files if isinstance(files, tuple) else ()
+    return (*(files if isinstance(files, tuple) else ()), *prepared.files)
 
 
 # ------------------------------------------------------------------------------------------- cubes

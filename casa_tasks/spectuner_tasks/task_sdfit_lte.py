@@ -21,9 +21,11 @@ from .definitions import DEFINITIONS
 from .log import TaskLog
 from .networks import Networks, networks_of
 from .outputs_cube import Outputs, check_cube_outputs
+from .outputs_xclass import for_xclass
 from .parameters import CUBES, SDFIT_LTE, validated
 from .preparation import FITTED, Prepared, check_outputs, open_catalogue, prepare
 from .preparation_cube import data_kind
+from .preparation_xclass import with_molfit_species
 from .progress import Reporter, progress_line
 from .record import call_record, provenance
 from .task_cube import fit_cubes
@@ -46,6 +48,7 @@ def sdfit_lte(
     device: str = "cpu",
     bounds: Any = None,
     fixed: Any = None,
+    isoratio: Any = None,
     vlsr: Any = None,
     beam: Any = None,
     continuum: Any = None,
@@ -60,6 +63,7 @@ def sdfit_lte(
     rest_frequency: Any = None,
     t_cmb: Any = None,
     plots: bool = True,
+    xclassfiles: bool = False,
     overwrite: bool = False,
     logfile: str = "",
     progress: Any = None,
@@ -87,7 +91,7 @@ def sdfit_lte(
     with TaskLog("sdfit_lte") as log:
         remembered(given)
         data = data_kind(infile)
-        values = validated(SDFIT_LTE, given, data)
+        values = with_molfit_species(validated(SDFIT_LTE, given, data), given)
         outputs: tuple[Outputs, ...] = ()
         if data == CUBES:
             outputs = check_cube_outputs(values)
@@ -115,7 +119,7 @@ def _fit_spectra(
     log.info(f"sdfit_lte( {', '.join(f'{k}={v!r}' for k, v in call.items())} )")
     prepared = prepare(values, database)
     _note_input(log, prepared, database)
-    for text in networks.words:
+    for text in (*networks.words, *prepared.remarks):
         log.info(text)
     fits = _fit_all(prepared, values, database, networks, log)
     origin = provenance(prepared, database, call, networks)
@@ -124,7 +128,13 @@ def _fit_spectra(
         log.info(_sentence(words))
     log.end()
     if values["outfile"]:
-        result["files"] = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
+        written: dict[str, str] = {}
+        if values["xclassfiles"]:
+            written, missing = for_xclass(values, prepared, fits, database)
+            for text in missing:
+                log.info(f"files for XCLASS: {text}")
+        files = write_products(values["outfile"], result, plots=values["plots"], log=log.lines)
+        result["files"] = {**files, **written}
     return result
 
 
@@ -147,10 +157,12 @@ def _fit_all(
     options = {name: values[name] for name in FITTED if values[name] is not None}
     options |= {"policy": networks.policy, "posterior": networks.posterior or False}
     fits: list[FitResult] = []
-    for group, requests in zip(prepared.groups, prepared.per_group, strict=True):
+    for group, requests, ties in zip(prepared.groups, prepared.per_group, prepared.ties, strict=True):
         report.start()
         watch = report if report.inner else None
-        fit = fit_spectrum(prepared.observation, group, database, **requests, **options, progress=watch)
+        fit = fit_spectrum(
+            prepared.observation, group, database, **requests, ties=ties, **options, progress=watch
+        )
         log.info(
             f"{' + '.join(group)}: {fit.status.name} after {fit.n_evaluations} spectra, "
             f"{fit.loss_name} {fit.loss:.6g}, "

@@ -27,8 +27,8 @@ def without_casa(monkeypatch):
         ({"outfile": 3}, "{'outfile': ['must be of cStr type']}"),
         ({"chans": 3}, "{'chans': ['must be of cStr type', 'must be of cStrVec type']}"),
         (
-            {"seed": [1], "bounds": "x"},
-            "{'bounds': ['must be of cDict type', 'unallowed value x'], 'seed': ['must be of cInt type']}",
+            {"seed": [1], "bounds": 3},
+            "{'bounds': ['must be of cDict type', 'must be of cStr type'], 'seed': ['must be of cInt type']}",
         ),
         (
             {"infile": "/no/such.image"},
