@@ -45,6 +45,7 @@ HOMES = {
         "spectuner_ext/pipeline/posterior_plot.py",
         "spectuner_ext/pipeline/cubes/plots.py",
         "spectuner_ext/pipeline/evaluate/plots.py",
+        "spectuner_ext/pipeline/xclass/comparison_plot.py",
         "spectuner_ext/terms/plots.py",
         "spectuner_ext/terms/evaluation_runs/plots.py",
     ],

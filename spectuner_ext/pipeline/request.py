@@ -155,7 +155,8 @@ def components_for(
     components : int or mapping of name to int, optional
     bounds, fixed, initial : mapping, optional
         ``{parameter: value}`` for all, or ``{species or '*': {parameter: value}}``; a species' own entry wins. A
-        value may be a list with one entry per component. `initial` may be the table of an earlier result.
+        value may be a list with one entry per component, None where nothing is said of it. `initial` may be the
+        table of an earlier result.
 
     Raises
     ------
@@ -205,14 +206,15 @@ def ties_between(
     resolved: Sequence[str],
     ties: Sequence[Mapping[str, object]],
 ) -> list[Tie]:
-    """Ties between the first components of species.
+    """Ties between components of species.
 
     Parameters
     ----------
     asked : sequence of Component
     names, resolved : sequence of str
     ties : sequence of mappings
-        ``parameter``, ``species`` (two or more of the fitted ones), and optionally ``ratio``, one each.
+        ``parameter``, ``species`` (two or more of the fitted ones), and optionally ``ratio``, one each, and
+        ``component``, from 1: which one of every species; the first when not given.
 
     Raises
     ------
@@ -221,14 +223,22 @@ def ties_between(
     """
     result = []
     for tie in ties:
-        if set(tie) - {"parameter", "species", "ratio"} or not {"parameter", "species"} <= set(tie):
-            raise InputError(f"ties: an entry has parameter, species and perhaps ratio, got {dict(tie)}")
+        if set(tie) - {"parameter", "species", "ratio", "component"} or not {"parameter", "species"} <= set(
+            tie
+        ):
+            raise InputError(
+                f"ties: an entry has parameter, species and perhaps ratio and component, got {dict(tie)}"
+            )
+        number = tie.get("component", 1)
         members = []
         for name in tie["species"]:  # type: ignore[attr-defined]
             if name not in {*names, *resolved}:
                 raise InputError(f"ties: {name!r} is not among the fitted species {', '.join(names)}")
             i = list(names).index(name) if name in names else list(resolved).index(name)
-            members.append(next(c for c, own in enumerate(asked) if own.species == i))
+            found = [c for c, own in enumerate(asked) if own.species == i and own.number == number]
+            if not found:
+                raise InputError(f"ties: {name} has no component {number}; they are counted from 1")
+            members.append(found[0])
         ratio = tuple(float(r) for r in tie.get("ratio", ()))  # type: ignore[attr-defined]
         result.append(Tie(str(tie["parameter"]), tuple(members), ratio))
     return result
@@ -303,7 +313,8 @@ def _for_component(values: Mapping[str, object], key: str, c: int, count: int) -
         elif isinstance(value, list | tuple | np.ndarray) and np.ndim(value):
             if len(value) != count:
                 raise InputError(f"{key}: {name} has {len(value)} values for {count} component(s)")
-            own[name] = _number(value[c], key, name)
+            if value[c] is not None:
+                own[name] = _number(value[c], key, name)
         else:
             own[name] = _number(value, key, name)
     return own

@@ -1,0 +1,1 @@
+"""Fits that begin and end with the files of XCLASS, and comparisons of its results with our model."""

@@ -1,0 +1,1 @@
+"""Programs that other codes' interpreters run; they import nothing of this package."""
