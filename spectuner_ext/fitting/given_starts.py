@@ -73,7 +73,9 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
     width = problem.upper - problem.lower
     if problem.loss_name == "chi2":
         screened, losses = problem.screen(starts)
-        rows = followed_rows(screened, losses, N_FOLLOWED, width, _velocities(problem.space), 0.05)
+        rows = followed_rows(
+            screened, losses, N_FOLLOWED, width, _velocities(problem.space, problem.n_free), 0.05
+        )
         return _levmar_from(problem, screened[rows])
     losses = problem.losses(starts)
     best = int(np.argmin(losses))
@@ -85,7 +87,12 @@ def solve_given(problem: Problem, starts: FloatArray) -> Solution:
     described = value < losses[best] and _is_described(chi2, problem.n_data)
     starts, losses = np.vstack([starts, end]), np.append(losses, value)
     rows = followed_rows(
-        starts, losses, 1 if described else N_FOLLOWED, width, _velocities(problem.space), _APART
+        starts,
+        losses,
+        1 if described else N_FOLLOWED,
+        width,
+        _velocities(problem.space, problem.n_free),
+        _APART,
     )
     count = np.array([problem.n_evaluations - before])
     x = np.empty(problem.n_free)
@@ -138,9 +145,11 @@ def _levmar_from(problem: Problem, starts: FloatArray) -> Solution:
     return Solution(best.x, best.loss, best.status, message, best.trace)
 
 
-def _velocities(space: ParameterSpace) -> NDArray[np.bool_]:
-    """Which free variables are velocities, (n_free,)."""
-    return np.array([PARAMETERS[k] == "v_off" for _, k in space.position], dtype=np.bool_)
+def _velocities(space: ParameterSpace, n_free: int) -> NDArray[np.bool_]:
+    """Which variables of a fit are velocities, (n_free,): parameters come first, baselines after them."""
+    found = np.zeros(n_free, dtype=np.bool_)
+    found[: len(space.position)] = [PARAMETERS[k] == "v_off" for _, k in space.position]
+    return found
 
 
 def followed_rows(
@@ -203,7 +212,7 @@ def distinct_draws(
     """
     starts = np.full((draws.shape[0], n, draws.shape[2]), np.nan)
     values = np.full(starts.shape[:2], np.inf)
-    velocity = _velocities(space)
+    velocity = _velocities(space, draws.shape[2])
     for i in range(draws.shape[0]):
         rows = followed_rows(draws[i], losses[i], n, width, velocity)
         starts[i, : rows.size], values[i, : rows.size] = draws[i, rows], losses[i, rows]

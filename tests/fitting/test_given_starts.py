@@ -115,6 +115,16 @@ def test_distinct_draws_are_the_best_that_differ(two_free):
     assert_array_equal(starts[1, 0], [1.0, 1.0])
 
 
+def test_baselines_are_no_velocities(two_free):
+    """They follow the parameters in the vector of a fit."""
+    draws = np.zeros((1, 4, 3))
+    draws[0, :, 1] = [0.0, 2.0, 0.0, 0.0]
+    draws[0, :, 2] = [0.0, 0.0, 5.0, 0.01]
+    losses = np.array([[1.0, 4.0, 2.0, 3.0]])
+    starts, _ = distinct_draws(draws, losses, two_free, np.array([1.0, 20.0, 10.0]), 3)
+    assert_array_equal(starts[0], draws[0, [0, 1, 2]])
+
+
 def test_other_velocities_come_before_more_of_the_same():
     #       T_ex, v_off
     draws = np.array([[0.5, 0.0], [0.9, 0.3], [0.1, 0.9], [0.5, 1.2], [0.5, 2.1], [0.5, -7.0], [0.5, 7.0]])
