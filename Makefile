@@ -50,7 +50,7 @@ casa:  ## tests with the real CASA, in an environment of its own (.venv-casa, Py
 	@$(MAKE) VENV="$(CASA_VENV)" casa-tests
 
 casa-tests: $(CASA)
-	"$(VENV)/bin/pytest" tests/casa $(PYTEST_ARGS)
+	SPECTUNER_CASA=1 "$(VENV)/bin/pytest" tests/casa $(PYTEST_ARGS)
 
 wheel: $(CORE)  ## build the wheel into DIST (dist)
 	$(PIP) wheel --no-deps --wheel-dir "$(DIST)" .

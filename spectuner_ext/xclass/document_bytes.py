@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import InputError, OutputExistsError
+from ..learning.atomic_file import write_whole
 from .refusal import refusal
 
 __all__ = ["document_bytes", "read_bytes", "write_bytes"]
@@ -58,7 +59,7 @@ def document_bytes(data: bytes | str, kind: str, name: str, limit: int) -> bytes
 
 
 def write_bytes(data: bytes, path: str | Path, overwrite: bool = False) -> Path:
-    """Write a document.
+    """Write a document; the file is there whole or not at all.
 
     Parameters
     ----------
@@ -80,5 +81,5 @@ def write_bytes(data: bytes, path: str | Path, overwrite: bool = False) -> Path:
     path = Path(path)
     if not overwrite and path.exists():
         raise OutputExistsError(f"overwrite: {path} exists already; give another name or overwrite=True")
-    path.write_bytes(data)
+    write_whole(path, data)
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("casatools", "casatasks", "casashell", "casaconfig", "casadata")
+PACKAGES = ("casatools", "casatasks", "casashell", "casaconfig", "casadata", "pexpect")
 
 CONFIGURATION = """\
 measurespath = {data!r}
@@ -26,7 +26,10 @@ def casa_environment(tmp_path_factory):
     """Environment of processes in which CASA finds its data, and asks nobody for newer ones."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed; CASA is tested by: make casa")
+        reason = f"{', '.join(missing)} not installed; CASA is tested by: make casa"
+        if os.environ.get("SPECTUNER_CASA"):  # there a skipped test would prove nothing
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
     import casadata
 
     folder = tmp_path_factory.mktemp("casa_home")

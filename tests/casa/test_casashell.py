@@ -24,7 +24,8 @@ PROMPT = r"CASA <\d+>: "
 @pytest.fixture
 def say(casa_environment, tmp_path):
     """Type a line at the prompt, and return what is shown until the next one."""
-    pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed; make casa brings it")
+    import pexpect
+
     environment = {**casa_environment, "TERM": "dumb", "PROMPT_TOOLKIT_NO_CPR": "1"}
     shell = pexpect.spawn(
         sys.executable,

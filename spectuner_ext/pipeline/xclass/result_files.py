@@ -23,6 +23,7 @@ from ...xclass import (
     new_iso_ratios,
     new_molfit,
     new_observation_xml,
+    write_bytes,
 )
 from .background import nearest_power_law
 from .isotopologues import Follower
@@ -107,7 +108,7 @@ def write_result_files(
     table = names["isoratio"].name if "isoratio" in contents else None
     contents["obs_xml"] = new_observation_xml(files, iso_table=table).to_bytes()
     for key, content in contents.items():
-        names[key].write_bytes(content)
+        write_bytes(content, names[key], overwrite=True)
     return Written({key: str(names[key]) for key in names if key in contents}, (*remarks, *words))
 
 

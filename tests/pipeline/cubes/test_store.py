@@ -216,7 +216,7 @@ def test_nothing_there_to_read(tmp_path):
 
 
 def test_two_processes_cannot_write_one_store(tmp_path):
-    pytest.importorskip("fcntl")
+    pytest.importorskip("fcntl", reason="this system has no locks of files by fcntl")
     with begin(tmp_path / "s"), pytest.raises(InputError, match=r"^store: .* in use by another run"):
         begin(tmp_path / "s", resume=True)
     begin(tmp_path / "s", resume=True).close()
